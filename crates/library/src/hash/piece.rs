@@ -1,0 +1,80 @@
+//! One piece of one file: what a thread hashes at a time.
+
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use lanspread_disk::{Disk, DiskError, DiskFile, FileStamp, hash_chunk_at, piece_buffer};
+use lanspread_proto::{CHUNK_BYTES, GamePath, Hash};
+
+/// Chunks of a piece. Long enough that opening the file again costs nothing, short enough that two threads
+/// share a large file and that a game which is asked for gets its turn within a fraction of a second.
+pub(super) const PIECE_CHUNKS_MAX: u64 = 32;
+
+/// A file whose hash is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct FileToHash {
+    pub(crate) path: GamePath,
+    /// How it was when it was found; it must stay so.
+    pub(crate) stamp: FileStamp,
+}
+
+impl FileToHash {
+    /// Chunks of the file.
+    pub(crate) fn chunk_count(&self) -> u64 {
+        self.stamp.size.div_ceil(CHUNK_BYTES)
+    }
+}
+
+/// Why a piece has no hashes.
+#[derive(Debug)]
+pub(crate) enum PieceError {
+    /// The file is no longer the one that was found.
+    Changed,
+    /// The disk does not give it.
+    Disk(DiskError),
+    /// Nobody wants it any more.
+    Cancelled,
+}
+
+/// Hashes the chunks `chunks` of a file. `on_bytes` is told the bytes of each chunk after it is hashed.
+pub(crate) fn hash_piece<D: Disk>(
+    root: &D,
+    file: &FileToHash,
+    chunks: Range<u64>,
+    cancel: &AtomicBool,
+    on_bytes: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<Hash>, PieceError> {
+    let opened = root
+        .open_read(file.path.as_str())
+        .map_err(gone_or_unreadable)?;
+    let check = || match opened.stamp() {
+        Ok(stamp) if stamp == file.stamp => Ok(()),
+        Ok(_) => Err(PieceError::Changed),
+        Err(error) => Err(PieceError::Disk(error)),
+    };
+    check()?;
+    let size = file.stamp.size;
+    let mut buffer = piece_buffer(size);
+    let mut hashes = Vec::new();
+    for chunk in chunks {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(PieceError::Cancelled);
+        }
+        let offset = chunk * CHUNK_BYTES;
+        let hash = hash_chunk_at(&opened, offset, size, &mut buffer).map_err(PieceError::Disk)?;
+        hashes.push(hash.ok_or(PieceError::Changed)?);
+        on_bytes(CHUNK_BYTES.min(size - offset));
+    }
+    check()?;
+    Ok(hashes)
+}
+
+fn gone_or_unreadable(error: DiskError) -> PieceError {
+    if error.is_not_found() || error.is_wrong_kind() {
+        PieceError::Changed
+    } else {
+        PieceError::Disk(error)
+    }
+}

@@ -1,0 +1,329 @@
+//! The handle that the rest of a peer holds.
+
+use std::{
+    collections::BTreeSet,
+    mem,
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use lanspread_disk::{FileStamp, RealDisk, StateDir, StateError, StoredPayload};
+use lanspread_proto::{GameId, GamePath, ManifestId};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::{
+    catalog::Catalog,
+    index::{Index, IndexError},
+    payload::{LocalPayload, Origin, PayloadSlot},
+    records::Records,
+    scan::{ScanError, SentinelScan, scan_folder, scan_local_library},
+    schedule::Timing,
+    snapshot::{LibraryEvent, LibrarySnapshot},
+};
+
+/// Events that wait for a slow receiver; the next ones are dropped.
+const EVENTS_MAX: usize = 256;
+
+/// What a [`Library`] works on, and how.
+#[derive(Debug, Clone)]
+pub struct LibraryConfig {
+    /// The game directory.
+    pub game_dir: RealDisk,
+    /// The state directory: index, manifests, chunk hashes.
+    pub state: Arc<StateDir>,
+    /// Which games exist for this peer.
+    pub catalog: Arc<Catalog>,
+    /// Threads that hash, and games that are walked at once. Default: as many as there are processors; one
+    /// thread hashes 2 GB/s, so this matters while files are in memory.
+    pub hash_threads: NonZeroUsize,
+    /// How long the monitor waits for what.
+    pub timing: Timing,
+}
+
+impl LibraryConfig {
+    /// The configuration with defaults.
+    pub fn new(game_dir: RealDisk, state: Arc<StateDir>, catalog: Arc<Catalog>) -> Self {
+        let hash_threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self {
+            game_dir,
+            state,
+            catalog,
+            hash_threads,
+            timing: Timing::default(),
+        }
+    }
+}
+
+/// Why the library cannot work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LibraryError {
+    /// The game directory cannot be listed.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The index is of a newer format, or cannot be read at all.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// [`Library::run`] runs already.
+    #[error("the library monitor runs already")]
+    AlreadyRunning,
+    /// A thread of the monitor panicked.
+    #[error("a thread of the library monitor failed")]
+    Thread(#[source] tokio::task::JoinError),
+}
+
+/// The games of one game directory. Cloning gives another handle to the same library.
+#[derive(Debug, Clone)]
+pub struct Library {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// While it lives, the monitor publishes nothing about this game: an operation works in its folder. When the
+/// last one is dropped, the game is looked at.
+#[derive(Debug)]
+#[must_use = "the game is held only while this lives"]
+pub struct Hold {
+    shared: Arc<Shared>,
+    game: GameId,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: LibraryConfig,
+    records: Mutex<Records>,
+    snapshots: watch::Sender<Arc<LibrarySnapshot>>,
+    events: mpsc::Sender<LibraryEvent>,
+    wishes: Mutex<Wishes>,
+    /// Wakes the monitor for [`Wishes`].
+    pub(crate) wished: Notify,
+    pub(crate) hashed_bytes: Arc<AtomicU64>,
+    pub(crate) running: AtomicBool,
+}
+
+/// What the monitor was asked for since it last looked.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes {
+    pub(crate) everything: bool,
+    pub(crate) games: BTreeSet<GameId>,
+    pub(crate) urgent: BTreeSet<GameId>,
+    pub(crate) save_index: bool,
+}
+
+impl Library {
+    /// Looks at the game directory, reads the index and announces what it knows. Blocking, for a time that
+    /// depends on the number of games, not of their files.
+    ///
+    /// # Errors
+    /// [`LibraryError`] if the game directory cannot be listed or the index must not be touched. A damaged
+    /// index is no error: it is put aside, and an event says so.
+    pub fn open(
+        config: LibraryConfig,
+    ) -> Result<(Self, mpsc::Receiver<LibraryEvent>), LibraryError> {
+        let scan = scan_local_library(&config.game_dir, &config.state, &config.catalog)?;
+        let (mut index, discarded) = Index::load(&config.state)?;
+        index.forget_removed(&config.state, |id| scan.games.contains_key(id));
+        let (events, receiver) = mpsc::channel(EVENTS_MAX);
+        let shared = Shared {
+            records: Mutex::new(Records::open(scan, index)),
+            config,
+            snapshots: watch::Sender::new(Arc::default()),
+            events,
+            wishes: Mutex::default(),
+            wished: Notify::new(),
+            hashed_bytes: Arc::default(),
+            running: AtomicBool::new(false),
+        };
+        if let Some(error) = discarded {
+            shared.emit(LibraryEvent::IndexDiscarded { error });
+        }
+        shared.publish(&shared.records());
+        Ok((
+            Self {
+                shared: Arc::new(shared),
+            },
+            receiver,
+        ))
+    }
+
+    // # Answers
+
+    /// What is here now.
+    pub fn snapshot(&self) -> Arc<LibrarySnapshot> {
+        self.shared.snapshots.borrow().clone()
+    }
+
+    /// What is here, as it changes.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<LibrarySnapshot>> {
+        self.shared.snapshots.subscribe()
+    }
+
+    /// The announced payload with this manifest, to be served. Reads the manifest from the state directory if
+    /// it was not needed since the start (10 ms for some thousand files); the monitor does so for every game
+    /// right after the start.
+    pub fn payload(&self, manifest: &ManifestId) -> Option<Arc<LocalPayload>> {
+        let (game, slot) = self.shared.records().announcing(*manifest)?;
+        let payload = slot.load(&game, &self.shared.config.state);
+        if payload.is_none() {
+            self.changed_on_disk(&game);
+        }
+        payload
+    }
+
+    /// The last complete payload of a game, announced or not: what a download compares with, what a repair
+    /// restores. Reads like [`Library::payload`].
+    pub fn payload_of(&self, game: &GameId) -> Option<Arc<LocalPayload>> {
+        let slot = self.shared.records().slot(game)?;
+        slot.load(game, &self.shared.config.state)
+    }
+
+    /// Bytes that were hashed since the start.
+    pub fn hashed_bytes(&self) -> u64 {
+        self.shared.hashed_bytes.load(Ordering::Relaxed)
+    }
+
+    // # Operations on a game
+
+    /// Keeps the monitor from publishing anything about this game.
+    pub fn hold(&self, game: &GameId) -> Hold {
+        self.shared.records().hold(game);
+        Hold {
+            shared: Arc::clone(&self.shared),
+            game: game.clone(),
+        }
+    }
+
+    /// A download of this payload was just published: announces it without hashing. `stamps` has one element
+    /// per file of the manifest. The payload is already saved in the state directory. Works under a [`Hold`].
+    /// Blocking: looks at the game's folder, not at its files.
+    pub fn committed(&self, game: &GameId, payload: StoredPayload, stamps: Vec<FileStamp>) {
+        let LibraryConfig {
+            game_dir,
+            state,
+            catalog,
+            ..
+        } = &self.shared.config;
+        let folder = scan_folder(game_dir, state, game);
+        let fits = |content: &[u8]| {
+            payload.manifest().sentinel() == content
+                && payload.manifest().files().len() == stamps.len()
+                && catalog.admits(game)
+        };
+        match folder {
+            Some(folder) => match &folder.sentinel {
+                SentinelScan::Valid(sentinel) if fits(&sentinel.content) => {
+                    let stamp = sentinel.stamp;
+                    let payload =
+                        LocalPayload::new(game.clone(), payload, stamps, Origin::Downloaded);
+                    let slot = Arc::new(PayloadSlot::loaded(Arc::new(payload), stamp));
+                    let mut records = self.shared.records();
+                    records.commit(game, &folder, slot);
+                    self.shared.publish(&records);
+                    drop(records);
+                    self.shared.wish(|wishes| wishes.save_index = true);
+                }
+                _ => self.rescan(game),
+            },
+            None => self.rescan(game),
+        }
+    }
+
+    /// The files of this game are no longer what is announced, or are about to change: takes the announcement
+    /// back at once and looks at the game as soon as nothing holds it.
+    pub fn changed_on_disk(&self, game: &GameId) {
+        let mut records = self.shared.records();
+        records.withdraw(game);
+        self.shared.publish(&records);
+        drop(records);
+        self.rescan(game);
+    }
+
+    /// Like [`Library::changed_on_disk`], for files whose content is wrong although their stamps are right: a
+    /// failing disk. They are hashed again.
+    pub fn doubt(&self, game: &GameId, files: &[GamePath]) {
+        self.shared.records().doubt(game, files);
+        self.changed_on_disk(game);
+    }
+
+    /// Hashes this game before all others.
+    pub fn prioritise(&self, game: &GameId) {
+        self.shared
+            .wish(|wishes| _ = wishes.urgent.insert(game.clone()));
+    }
+
+    /// Looks at this game now, or when the last [`Hold`] on it is dropped.
+    pub fn rescan(&self, game: &GameId) {
+        self.shared
+            .wish(|wishes| _ = wishes.games.insert(game.clone()));
+    }
+
+    /// Looks at everything now.
+    pub fn rescan_all(&self) {
+        self.shared.wish(|wishes| wishes.everything = true);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.shared.records().release(&self.game) {
+            self.shared
+                .wish(|wishes| _ = wishes.games.insert(self.game.clone()));
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn take_wishes(&self) -> Wishes {
+        mem::take(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn wish(&self, what: impl FnOnce(&mut Wishes)) {
+        what(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wished.notify_one();
+    }
+
+    /// Publishes what the records say; each refusal that is new becomes an event.
+    pub(crate) fn publish(&self, records: &Records) {
+        self.snapshots.send_if_modified(|last| {
+            let Some(next) = records.snapshot(last) else {
+                return false;
+            };
+            for (folder, refusal) in &next.refused {
+                if last.refused.get(folder) != Some(refusal) {
+                    self.emit(LibraryEvent::Refused(Arc::clone(refusal)));
+                }
+            }
+            *last = Arc::new(next);
+            true
+        });
+    }
+
+    /// Tells the receiver, unless it is slow or gone; snapshots carry what counts.
+    pub(crate) fn emit(&self, event: LibraryEvent) {
+        if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
+            tracing::debug!(?event, "nobody reads the library's events, one is dropped");
+        }
+    }
+
+    pub(crate) fn report_unsaved(&self, error: StateError) {
+        tracing::warn!(%error, "could not save what is known of the local games");
+        self.emit(LibraryEvent::IndexNotSaved {
+            error: Arc::new(error),
+        });
+    }
+
+    /// Blocking.
+    pub(crate) fn save_index(&self) {
+        let index = self.records().index();
+        if let Err(error) = index.save(&self.config.state) {
+            self.report_unsaved(error);
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! The monitor: keeps the library true while the disk changes. One loop; walking and hashing happen on blocking
+//! threads, the loop itself only decides.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    ffi::OsString,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Instant,
+};
+
+use lanspread_proto::GameId;
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+    time::{MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    hash::{Ending, HashPool, Job, JobProgress, Outcome},
+    library::{Library, LibraryError, Shared, Wishes},
+    look::{GameLook, RootLook, Verdict, look_at_game, look_at_root},
+    records::{Settled, Ticket},
+    refusal::RefusalReason,
+    schedule::{Schedule, Target},
+    snapshot::LibraryEvent,
+    watch::{Hints, Inbox, Watches},
+};
+
+impl Library {
+    /// Looks at every game once, then watches, rescans and hashes until `cancel`. What was hashed by then is
+    /// saved; a file that is half hashed begins anew with the next run. One run at a time; after an error it
+    /// may be started again.
+    ///
+    /// # Errors
+    /// [`LibraryError`] when the game directory cannot be listed any more, or a thread panicked.
+    pub async fn run(&self, cancel: CancellationToken) -> Result<(), LibraryError> {
+        if self.shared.running.swap(true, Ordering::AcqRel) {
+            return Err(LibraryError::AlreadyRunning);
+        }
+        let _running = Running(Arc::clone(&self.shared));
+        let pool = ClosedAtLast(Arc::new(HashPool::new(Arc::clone(
+            &self.shared.hashed_bytes,
+        ))));
+        let (sender, outcomes) = HashPool::channel();
+        let mut workers = JoinSet::new();
+        for _ in 0..self.shared.config.hash_threads.get() {
+            let (pool, sender) = (Arc::clone(&pool.0), sender.clone());
+            workers.spawn_blocking(move || pool.work(&sender));
+        }
+        let inbox = Arc::new(Inbox::default());
+        let mut monitor = Monitor::new(&self.shared, Arc::clone(&pool.0), &inbox);
+        let ended = monitor.run(&inbox, outcomes, &mut workers, &cancel).await;
+        drop(pool);
+        while workers.join_next().await.is_some() {}
+        let mut saving = monitor.tasks;
+        saving.shutdown().await;
+        let shared = Arc::clone(&self.shared);
+        saving.spawn_blocking(move || {
+            shared.save_index();
+            Done::Saved
+        });
+        while let Some(saved) = saving.join_next().await {
+            saved.map_err(LibraryError::Thread)?;
+        }
+        ended
+    }
+}
+
+/// Frees the place of the one run, also when its future is dropped.
+struct Running(Arc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.store(false, Ordering::Release);
+    }
+}
+
+/// Ends the hashing threads, also when the run's future is dropped.
+struct ClosedAtLast(Arc<HashPool>);
+
+impl Drop for ClosedAtLast {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// What a blocking task came back with.
+enum Done {
+    Root(Result<RootLook, LibraryError>),
+    Game(Box<GameLook>),
+    Saved,
+}
+
+struct Monitor {
+    shared: Arc<Shared>,
+    pool: Arc<HashPool>,
+    watches: Arc<Mutex<Watches>>,
+    schedule: Schedule,
+    tasks: JoinSet<Done>,
+    /// Targets that a task looks at.
+    looking: BTreeSet<Target>,
+    /// Folders that may be looked at as games, from the last look at the game directory.
+    candidates: BTreeSet<GameId>,
+    /// Games that were asked for and are not hashed yet.
+    urgent: BTreeSet<GameId>,
+    /// The progress that was told last.
+    told: HashMap<GameId, u64>,
+    /// Games that this run has not looked at yet; `None` after the first round.
+    unseen: Option<BTreeSet<GameId>>,
+    index_dirty: bool,
+    saving: bool,
+    without_watch: usize,
+}
+
+impl Monitor {
+    fn new(shared: &Arc<Shared>, pool: Arc<HashPool>, inbox: &Arc<Inbox>) -> Self {
+        let config = &shared.config;
+        let now = now();
+        let mut schedule = Schedule::new(now, config.timing);
+        schedule.at_once(now, Target::Root);
+        let watches = Watches::new(config.game_dir.path().to_owned(), Arc::clone(inbox));
+        Self {
+            shared: Arc::clone(shared),
+            pool,
+            watches: Arc::new(Mutex::new(watches)),
+            schedule,
+            tasks: JoinSet::new(),
+            looking: BTreeSet::new(),
+            candidates: BTreeSet::new(),
+            urgent: BTreeSet::new(),
+            told: HashMap::new(),
+            unseen: Some(BTreeSet::new()),
+            index_dirty: false,
+            saving: false,
+            without_watch: 0,
+        }
+    }
+
+    async fn run(
+        &mut self,
+        inbox: &Inbox,
+        mut outcomes: mpsc::Receiver<Outcome>,
+        workers: &mut JoinSet<()>,
+        cancel: &CancellationToken,
+    ) -> Result<(), LibraryError> {
+        let shared = Arc::clone(&self.shared);
+        let mut progress = interval(shared.config.timing.progress);
+        progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.begin_what_is_due();
+            let deadline = self.next_deadline();
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                () = sleep_until(deadline.into()) => {}
+                () = inbox.arrived.notified() => self.note_hints(&inbox.take()),
+                () = shared.wished.notified() => self.grant(shared.take_wishes()),
+                Some(outcome) = outcomes.recv() => self.settle_hashing(outcome),
+                Some(done) = self.tasks.join_next() => self.settle_task(done)?,
+                Some(ended) = workers.join_next() => ended.map_err(LibraryError::Thread)?,
+                _ = progress.tick(), if !self.pool.is_idle() => self.tell_progress(),
+            }
+        }
+    }
+
+    // # What to look at, and when
+
+    fn note_hints(&mut self, hints: &Hints) {
+        let now = now();
+        if hints.everything {
+            self.schedule.note(now, Target::Root);
+            self.each_candidate(|schedule, target| schedule.note(now, target));
+        }
+        if hints.root {
+            self.schedule.note(now, Target::Root);
+        }
+        let folders = hints
+            .folders
+            .iter()
+            .filter_map(|name| name.to_str()?.parse().ok());
+        for id in folders.filter(|id| self.candidates.contains(id)) {
+            self.schedule.note(now, Target::Game(id));
+        }
+    }
+
+    fn grant(&mut self, wishes: Wishes) {
+        let now = now();
+        if wishes.everything {
+            self.look_at_everything(now);
+        }
+        for id in wishes.games {
+            if !self.candidates.contains(&id) {
+                self.schedule.at_once(now, Target::Root);
+            }
+            self.schedule.at_once(now, Target::Game(id));
+        }
+        for id in wishes.urgent {
+            self.pool.prioritise(&id);
+            self.urgent.insert(id);
+        }
+        self.index_dirty |= wishes.save_index;
+    }
+
+    fn look_at_everything(&mut self, now: Instant) {
+        self.schedule.at_once(now, Target::Root);
+        self.each_candidate(|schedule, target| schedule.at_once(now, target));
+    }
+
+    fn each_candidate(&mut self, mark: impl Fn(&mut Schedule, Target)) {
+        for id in &self.candidates {
+            mark(&mut self.schedule, Target::Game(id.clone()));
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        if self.looking.len() >= self.shared.config.hash_threads.get() {
+            return self.schedule.next_deadline(|_| true);
+        }
+        self.schedule
+            .next_deadline(|target| is_blocked(&self.shared, &self.looking, target))
+    }
+
+    fn begin_what_is_due(&mut self) {
+        let now = now();
+        if self.schedule.take_fallback(now) {
+            self.look_at_everything(now);
+        }
+        while self.looking.len() < self.shared.config.hash_threads.get() {
+            let Self {
+                schedule,
+                looking,
+                shared,
+                ..
+            } = self;
+            let due = schedule.take_due(now, |target| is_blocked(shared, looking, target));
+            let Some(target) = due else { break };
+            self.begin(target);
+        }
+        if self.index_dirty && !self.saving {
+            (self.index_dirty, self.saving) = (false, true);
+            let shared = Arc::clone(&self.shared);
+            self.tasks.spawn_blocking(move || {
+                shared.save_index();
+                Done::Saved
+            });
+        }
+    }
+
+    fn begin(&mut self, target: Target) {
+        let shared = Arc::clone(&self.shared);
+        match &target {
+            Target::Root => {
+                let watches = Arc::clone(&self.watches);
+                self.tasks.spawn_blocking(move || {
+                    let mut watches = watches.lock().unwrap_or_else(PoisonError::into_inner);
+                    Done::Root(look_at_root(&shared, &mut watches))
+                });
+            }
+            Target::Game(id) if self.candidates.contains(id) => {
+                let id = id.clone();
+                self.tasks
+                    .spawn_blocking(move || Done::Game(Box::new(look_at_game(&shared, &id))));
+            }
+            Target::Game(_) => return,
+        }
+        self.looking.insert(target);
+    }
+
+    // # What was found
+
+    fn settle_task(&mut self, done: Result<Done, JoinError>) -> Result<(), LibraryError> {
+        match done.map_err(LibraryError::Thread)? {
+            Done::Root(look) => {
+                self.looking.remove(&Target::Root);
+                self.settle_root(look?);
+            }
+            Done::Game(look) => {
+                self.looking.remove(&Target::Game(look.ticket.game.clone()));
+                self.settle_game(*look);
+            }
+            Done::Saved => self.saving = false,
+        }
+        Ok(())
+    }
+
+    fn settle_root(&mut self, look: RootLook) {
+        let now = now();
+        self.candidates.clone_from(&look.scan.candidates);
+        for id in look
+            .newly_watched
+            .iter()
+            .filter_map(|name: &OsString| name.to_str()?.parse().ok())
+        {
+            self.schedule.at_once(now, Target::Game(id));
+        }
+        if look.without_watch > self.without_watch {
+            self.shared.emit(LibraryEvent::WatchesExhausted {
+                folders: look.without_watch,
+            });
+        }
+        self.without_watch = look.without_watch;
+        let mut records = self.shared.records();
+        if records.touched_any() != look.touched_any {
+            // An operation made or removed a game meanwhile; this list may be older than that.
+            drop(records);
+            self.schedule.at_once(now, Target::Root);
+            return;
+        }
+        let mut to_see = records.settle_root(look.scan);
+        self.shared.publish(&records);
+        if let Some(unseen) = self.unseen.as_mut().filter(|unseen| unseen.is_empty()) {
+            to_see = records.ids().cloned().collect();
+            unseen.extend(to_see.iter().cloned());
+        }
+        drop(records);
+        for id in to_see {
+            self.schedule.at_once(now, Target::Game(id));
+        }
+        self.tell_first_round(None);
+    }
+
+    /// Tells when every game was looked at for the first time.
+    fn tell_first_round(&mut self, seen: Option<&GameId>) {
+        let Some(unseen) = &mut self.unseen else {
+            return;
+        };
+        unseen.retain(|id| Some(id) != seen && self.candidates.contains(id));
+        if unseen.is_empty() {
+            self.unseen = None;
+            self.shared.emit(LibraryEvent::EverythingSeen);
+        }
+    }
+
+    fn settle_game(&mut self, look: GameLook) {
+        let GameLook { ticket, verdict } = look;
+        let mut records = self.shared.records();
+        if !records.is_current(&ticket) {
+            drop(records);
+            self.schedule.at_once(now(), Target::Game(ticket.game));
+            return;
+        }
+        let id = &ticket.game;
+        let mut to_hash = None;
+        match verdict {
+            Verdict::Gone => records.vanish(id),
+            Verdict::Bare(folder) => records.settle(id, &folder, None),
+            Verdict::Changed(folder) => {
+                records.settle(id, &folder, None);
+                self.shared.publish(&records);
+                drop(records);
+                self.schedule.note(now(), Target::Game(ticket.game));
+                return;
+            }
+            Verdict::Refused(folder, reason) => {
+                records.settle(id, &folder, Some(Settled::Refused(reason)));
+            }
+            Verdict::Complete {
+                folder,
+                slot,
+                changed,
+                new,
+            } => {
+                records.settle(id, &folder, Some(Settled::Complete(slot)));
+                self.index_dirty |= changed;
+                if new {
+                    // A game that is being copied here grows where no watch reports it.
+                    self.schedule.note_later(now(), Target::Game(id.clone()));
+                }
+            }
+            Verdict::ToHash {
+                folder,
+                root,
+                files,
+                bytes,
+            } => {
+                records.settle(id, &folder, Some(Settled::Indexing { bytes }));
+                to_hash = Some(Job {
+                    game: id.clone(),
+                    root,
+                    files,
+                });
+            }
+        }
+        self.shared.publish(&records);
+        drop(records);
+        self.hash(&ticket, to_hash);
+        self.tell_first_round(Some(&ticket.game));
+    }
+
+    /// Begins to hash what a look asks for, or ends what no longer has to be hashed.
+    fn hash(&mut self, ticket: &Ticket, job: Option<Job>) {
+        let Some(job) = job else {
+            self.pool.remove(&ticket.game);
+            self.urgent.remove(&ticket.game);
+            return;
+        };
+        let urgent = self.urgent.contains(&ticket.game);
+        if let Some(outcome) = self.pool.submit(job, urgent) {
+            self.settle_hashing(outcome);
+        }
+    }
+
+    /// What was hashed becomes known; the look that follows puts it together, if nothing changed meanwhile.
+    fn settle_hashing(&mut self, outcome: Outcome) {
+        let Outcome {
+            progress,
+            hashed,
+            ending,
+        } = outcome;
+        let id = progress.game.clone();
+        self.told.remove(&id);
+        let mut records = self.shared.records();
+        records.learn(&id, hashed);
+        match ending {
+            Ending::Done => {
+                self.schedule.at_once(now(), Target::Game(id));
+                self.shared.emit(event(progress));
+            }
+            Ending::Changed => self.schedule.note(now(), Target::Game(id)),
+            Ending::Failed(error) => {
+                if !records.is_held(&id) {
+                    records.refuse(&id, RefusalReason::Unreadable(error));
+                    self.shared.publish(&records);
+                }
+            }
+        }
+    }
+
+    fn tell_progress(&mut self) {
+        for progress in self.pool.progress() {
+            let told = self.told.insert(progress.game.clone(), progress.bytes_done);
+            if told != Some(progress.bytes_done) {
+                self.shared.emit(event(progress));
+            }
+        }
+    }
+}
+
+/// A held game waits for its release; no game is looked at while the list of folders is.
+fn is_blocked(shared: &Shared, looking: &BTreeSet<Target>, target: &Target) -> bool {
+    let must_wait = match target {
+        Target::Root => false,
+        Target::Game(id) => looking.contains(&Target::Root) || shared.records().is_held(id),
+    };
+    must_wait || looking.contains(target)
+}
+
+fn event(progress: JobProgress) -> LibraryEvent {
+    let JobProgress {
+        game,
+        bytes_done,
+        bytes_total,
+    } = progress;
+    LibraryEvent::IndexProgress {
+        game,
+        bytes_done,
+        bytes_total,
+    }
+}
+
+/// The clock of the runtime, which tests may stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}

@@ -1,0 +1,439 @@
+//! What is known of each game, in memory: the state behind the snapshots.
+//!
+//! Looks at the disk take time and finish in any order, and operations change the disk meanwhile. Every look
+//! begins with a [`Ticket`]; what it found counts only if no operation touched or holds the game since.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use lanspread_proto::{GameId, GamePath, Hash, ManifestId, Version};
+
+use crate::{
+    hash::FileToHash,
+    index::{Entry, Index, IndexedGame},
+    payload::{LocalPayload, PayloadSlot},
+    refusal::{Refusal, RefusalReason},
+    scan::{FolderScan, KnownHashes, LocalScan, Sentinel, SentinelScan},
+    snapshot::{LibrarySnapshot, LocalGame, LocalState},
+};
+
+/// Everything that is known.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    games: BTreeMap<GameId, Record>,
+    /// What the index knows of games that are not here now: their disk may come back.
+    absent: BTreeMap<GameId, Arc<IndexedGame>>,
+    /// From the last look at the game directory.
+    refused_folders: Vec<Arc<Refusal>>,
+    holds: HashMap<GameId, usize>,
+    /// How often operations touched each game.
+    touched: HashMap<GameId, u64>,
+    touched_any: u64,
+}
+
+#[derive(Debug)]
+struct Record {
+    version: Option<Version>,
+    installed: bool,
+    installed_version: Option<Version>,
+    payload: Payload,
+    /// The last complete payload, announced or not.
+    slot: Option<Arc<PayloadSlot>>,
+    known: Arc<KnownHashes>,
+}
+
+/// What of the payload is here; the lifecycle behind [`LocalState`].
+#[derive(Debug, Clone)]
+enum Payload {
+    Absent,
+    Partial,
+    Indexing {
+        bytes: u64,
+    },
+    /// The record's slot is what is announced.
+    Announced,
+    Refused(Arc<Refusal>),
+}
+
+/// The permission to change one game's record after a look.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket {
+    pub(crate) game: GameId,
+    touched: u64,
+}
+
+/// What a look at a game starts from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    pub(crate) slot: Option<Arc<PayloadSlot>>,
+    pub(crate) hashes: Arc<KnownHashes>,
+}
+
+/// What a look at a game with a sentinel found.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// The payload, announced from now on.
+    Complete(Arc<PayloadSlot>),
+    /// Files have to be hashed first.
+    Indexing {
+        /// Bytes of the whole payload.
+        bytes: u64,
+    },
+    /// It cannot be announced.
+    Refused(RefusalReason),
+}
+
+impl Records {
+    /// The records after the first look, before any payload was walked.
+    pub(crate) fn open(scan: LocalScan, index: Index) -> Self {
+        let mut records = Self {
+            refused_folders: scan.refused,
+            ..Self::default()
+        };
+        let mut indexed: BTreeMap<_, _> = index.games;
+        for (id, folder) in scan.games {
+            let entry = indexed.remove(&id);
+            let trusted = entry.as_ref().is_some_and(|entry| entry.announced);
+            records
+                .absent
+                .extend(entry.map(|entry| (id.clone(), entry.game)));
+            records.appear(&id, &folder);
+            if let (true, SentinelScan::Valid(sentinel)) = (trusted, &folder.sentinel) {
+                records.trust(&id, sentinel);
+            }
+        }
+        records
+            .absent
+            .extend(indexed.into_iter().map(|(id, entry)| (id, entry.game)));
+        records
+    }
+
+    /// Announces what the index says of a game whose sentinel did not change.
+    fn trust(&mut self, id: &GameId, sentinel: &Sentinel) {
+        let Some(record) = self.games.get_mut(id) else {
+            return;
+        };
+        let Some(slot) = &record.slot else { return };
+        let indexed = slot.indexed();
+        if indexed.sentinel == sentinel.stamp && indexed.version == sentinel.version {
+            record.payload = Payload::Announced;
+        }
+    }
+
+    // # Operations
+
+    pub(crate) fn hold(&mut self, id: &GameId) {
+        *self.holds.entry(id.clone()).or_default() += 1;
+        self.touch(id);
+    }
+
+    /// Ends one hold; tells whether it was the last.
+    pub(crate) fn release(&mut self, id: &GameId) -> bool {
+        let Some(holds) = self.holds.get_mut(id) else {
+            return false;
+        };
+        *holds -= 1;
+        let last = *holds == 0;
+        if last {
+            self.holds.remove(id);
+        }
+        last
+    }
+
+    pub(crate) fn is_held(&self, id: &GameId) -> bool {
+        self.holds.contains_key(id)
+    }
+
+    fn touch(&mut self, id: &GameId) {
+        *self.touched.entry(id.clone()).or_default() += 1;
+        self.touched_any += 1;
+    }
+
+    /// Takes back an announcement: the files are in doubt.
+    pub(crate) fn withdraw(&mut self, id: &GameId) {
+        self.touch(id);
+        let Some(record) = self.games.get_mut(id) else {
+            return;
+        };
+        if matches!(record.payload, Payload::Announced) {
+            record.payload = Payload::Indexing {
+                bytes: record.bytes(),
+            };
+        }
+    }
+
+    /// What is known of these files is not to be used any more.
+    pub(crate) fn doubt(&mut self, id: &GameId, files: &[GamePath]) {
+        if let Some(record) = self.games.get_mut(id) {
+            let known = Arc::make_mut(&mut record.known);
+            for path in files {
+                known.doubt(path);
+            }
+        }
+    }
+
+    /// An operation made this payload complete.
+    pub(crate) fn commit(&mut self, id: &GameId, folder: &FolderScan, slot: Arc<PayloadSlot>) {
+        self.touch(id);
+        self.appear(id, folder);
+        if let Some(record) = self.games.get_mut(id) {
+            record.settle(id, Settled::Complete(slot));
+        }
+    }
+
+    // # Looks
+
+    /// The state of all operations, for a look at the whole game directory.
+    pub(crate) const fn touched_any(&self) -> u64 {
+        self.touched_any
+    }
+
+    pub(crate) fn ticket(&self, id: &GameId) -> Ticket {
+        let touched = self.touched.get(id).copied().unwrap_or_default();
+        Ticket {
+            game: id.clone(),
+            touched,
+        }
+    }
+
+    /// Whether no operation touched or holds the game since the ticket was drawn.
+    pub(crate) fn is_current(&self, ticket: &Ticket) -> bool {
+        self.ticket(&ticket.game).touched == ticket.touched && !self.is_held(&ticket.game)
+    }
+
+    /// What a look at this game can start from.
+    pub(crate) fn known(&self, id: &GameId) -> Known {
+        if let Some(record) = self.games.get(id) {
+            return Known {
+                slot: record.slot.clone(),
+                hashes: Arc::clone(&record.known),
+            };
+        }
+        let indexed = self.absent.get(id).cloned();
+        Known {
+            slot: indexed.map(PayloadSlot::stored).map(Arc::new),
+            ..Known::default()
+        }
+    }
+
+    /// The folders of the game directory as they are now. Gives back the games that appeared.
+    pub(crate) fn settle_root(&mut self, scan: LocalScan) -> Vec<GameId> {
+        self.refused_folders = scan.refused;
+        let is_gone = |id: &&GameId| !scan.games.contains_key(*id) && !self.is_held(id);
+        let gone: Vec<GameId> = self.games.keys().filter(is_gone).cloned().collect();
+        for id in &gone {
+            self.vanish(id);
+        }
+        let is_new = |id: &&GameId| !self.games.contains_key(*id) && !self.is_held(id);
+        let new: Vec<GameId> = scan.games.keys().filter(is_new).cloned().collect();
+        for id in &new {
+            self.appear(id, &scan.games[id]);
+        }
+        new
+    }
+
+    /// What a game's folder says now. Without `settled` the payload is left as it was, unless the folder says
+    /// that there is none.
+    pub(crate) fn settle(&mut self, id: &GameId, folder: &FolderScan, settled: Option<Settled>) {
+        self.appear(id, folder);
+        if let (Some(record), Some(settled)) = (self.games.get_mut(id), settled) {
+            record.settle(id, settled);
+        }
+    }
+
+    /// Nothing of the game is here any more.
+    pub(crate) fn vanish(&mut self, id: &GameId) {
+        if let Some(slot) = self.games.remove(id).and_then(|record| record.slot) {
+            self.absent.insert(id.clone(), Arc::clone(slot.indexed()));
+        }
+    }
+
+    /// Files were hashed.
+    pub(crate) fn learn(&mut self, id: &GameId, hashed: Vec<(FileToHash, Vec<Hash>)>) {
+        if let Some(record) = self.games.get_mut(id) {
+            let known = Arc::make_mut(&mut record.known);
+            for (file, chunks) in hashed {
+                known.learn(file, chunks);
+            }
+        }
+    }
+
+    /// A file cannot be read.
+    pub(crate) fn refuse(&mut self, id: &GameId, reason: RefusalReason) {
+        if let Some(record) = self.games.get_mut(id) {
+            record.settle(id, Settled::Refused(reason));
+        }
+    }
+
+    fn appear(&mut self, id: &GameId, folder: &FolderScan) {
+        let absent = &mut self.absent;
+        let record = self.games.entry(id.clone()).or_insert_with(|| Record {
+            version: None,
+            installed: false,
+            installed_version: None,
+            payload: Payload::Absent,
+            slot: absent.remove(id).map(PayloadSlot::stored).map(Arc::new),
+            known: Arc::default(),
+        });
+        record.installed = folder.installed;
+        record
+            .installed_version
+            .clone_from(&folder.installed_version);
+        record.version = None;
+        match &folder.sentinel {
+            SentinelScan::Absent if folder.partial => record.payload = Payload::Partial,
+            SentinelScan::Absent => record.payload = Payload::Absent,
+            SentinelScan::Refused(refusal) => {
+                record.payload = Payload::Refused(Arc::clone(refusal));
+            }
+            SentinelScan::Valid(sentinel) => {
+                record.version = Some(sentinel.version.clone());
+                let outdated = match &record.payload {
+                    Payload::Absent | Payload::Partial => true,
+                    Payload::Announced => record
+                        .slot
+                        .as_ref()
+                        .is_none_or(|slot| slot.indexed().version != sentinel.version),
+                    Payload::Indexing { .. } | Payload::Refused(_) => false,
+                };
+                if outdated {
+                    record.payload = Payload::Indexing { bytes: 0 };
+                }
+            }
+        }
+    }
+
+    // # Answers
+
+    /// The games that are known here.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &GameId> {
+        self.games.keys()
+    }
+
+    /// The last complete payload of a game, announced or not.
+    pub(crate) fn slot(&self, id: &GameId) -> Option<Arc<PayloadSlot>> {
+        self.games.get(id)?.slot.clone()
+    }
+
+    /// A game that announces this manifest.
+    pub(crate) fn announcing(&self, manifest: ManifestId) -> Option<(GameId, Arc<PayloadSlot>)> {
+        self.games.iter().find_map(|(id, record)| {
+            let slot = record
+                .announced()
+                .filter(|slot| slot.indexed().manifest == manifest)?;
+            Some((id.clone(), Arc::clone(slot)))
+        })
+    }
+
+    /// The snapshot that follows `last`; `None` if nothing changed.
+    pub(crate) fn snapshot(&self, last: &LibrarySnapshot) -> Option<LibrarySnapshot> {
+        let games: BTreeMap<_, _> = self
+            .games
+            .iter()
+            .map(|(id, record)| (id.clone(), record.shown(id)))
+            .collect();
+        let of_games = self
+            .games
+            .values()
+            .filter_map(|record| match &record.payload {
+                Payload::Refused(refusal) => Some(refusal),
+                _ => None,
+            });
+        let refused: BTreeMap<_, _> = self
+            .refused_folders
+            .iter()
+            .chain(of_games)
+            .map(|refusal| (refusal.folder.clone(), Arc::clone(refusal)))
+            .collect();
+        let changed = last.revision == 0 || games != last.games || refused != last.refused;
+        changed.then(|| LibrarySnapshot {
+            revision: last.revision + 1,
+            games,
+            refused,
+        })
+    }
+
+    /// The index as it should be saved.
+    pub(crate) fn index(&self) -> Index {
+        let here = self.games.iter().filter_map(|(id, record)| {
+            let announced = record.announced().is_some();
+            Some((id, Arc::clone(record.slot.as_ref()?.indexed()), announced))
+        });
+        let absent = self
+            .absent
+            .iter()
+            .map(|(id, game)| (id, Arc::clone(game), false));
+        let entry =
+            |(id, game, announced): (&GameId, _, _)| (id.clone(), Entry { announced, game });
+        Index {
+            games: absent.chain(here).map(entry).collect(),
+        }
+    }
+}
+
+impl Record {
+    fn settle(&mut self, id: &GameId, settled: Settled) {
+        match settled {
+            Settled::Complete(slot) => {
+                self.slot = Some(slot);
+                self.known = Arc::default();
+                self.payload = Payload::Announced;
+            }
+            Settled::Indexing { bytes } => {
+                let unreadable = matches!(&self.payload, Payload::Refused(refusal)
+                    if matches!(refusal.reason, RefusalReason::Unreadable(_)));
+                // Trying again is no sign that it can be read now.
+                if !unreadable {
+                    self.payload = Payload::Indexing { bytes };
+                }
+            }
+            Settled::Refused(reason) => {
+                self.payload = Payload::Refused(Arc::new(Refusal::new(id, reason)));
+            }
+        }
+    }
+
+    fn announced(&self) -> Option<&Arc<PayloadSlot>> {
+        self.slot
+            .as_ref()
+            .filter(|_| matches!(self.payload, Payload::Announced))
+    }
+
+    fn bytes(&self) -> u64 {
+        match &self.payload {
+            Payload::Absent | Payload::Partial => 0,
+            Payload::Indexing { bytes } => *bytes,
+            Payload::Announced | Payload::Refused(_) => {
+                self.slot.as_ref().map_or(0, |slot| slot.indexed().bytes)
+            }
+        }
+    }
+
+    fn shown(&self, id: &GameId) -> LocalGame {
+        LocalGame {
+            id: id.clone(),
+            version: self.version.clone(),
+            state: match self.payload {
+                Payload::Absent => LocalState::Absent,
+                Payload::Partial => LocalState::Partial,
+                Payload::Indexing { .. } => LocalState::Indexing,
+                Payload::Announced => LocalState::Downloaded,
+                Payload::Refused(_) => LocalState::Refused,
+            },
+            installed: self.installed,
+            installed_version: self.installed_version.clone(),
+            bytes: self.bytes(),
+            manifest: self.announced().map(|slot| slot.indexed().manifest),
+        }
+    }
+}
+
+impl Known {
+    /// Whether `payload` is what the slot holds already.
+    pub(crate) fn holds(&self, payload: &Arc<LocalPayload>, sentinel: &Sentinel) -> bool {
+        let slot = self.slot.as_ref().filter(|slot| slot.holds(payload));
+        slot.is_some_and(|slot| slot.indexed().sentinel == sentinel.stamp)
+    }
+}

@@ -1,0 +1,130 @@
+//! A verification finds every kind of damage, to the chunk.
+
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use lanspread_library::{LocalState, VerifyError};
+
+use crate::lab::{Lab, id, manifest_of};
+
+const MIB: usize = 1 << 20;
+
+fn never() -> AtomicBool {
+    AtomicBool::new(false)
+}
+
+async fn indexed() -> Lab {
+    let lab = Lab::new();
+    lab.put_game("game", "1");
+    lab.put("game/large.bin", vec![1; 40 * MIB + 7]);
+    lab.put("game/empty.bin", "");
+    fs::create_dir(lab.path("game/hollow")).unwrap();
+    lab.index().await;
+    lab
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_game_is_whole() {
+    let lab = indexed().await;
+    let (library, _events) = lab.open();
+    let told = AtomicU64::new(0);
+    let progress = |done, total| {
+        assert!(done <= total);
+        told.fetch_max(done, Ordering::Relaxed);
+    };
+    let report = library.verify(&id("game"), &never(), &progress).unwrap();
+    assert!(report.is_whole(), "{report:?}");
+    assert_eq!(report.bytes, (40 * MIB + 17) as u64);
+    assert_eq!(told.into_inner(), report.bytes);
+    assert_eq!(
+        Some(report.manifest),
+        manifest_of(&library.snapshot(), "game"),
+        "still announced"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_damage_is_found_and_withdrawn() {
+    let lab = indexed().await;
+    let (library, _events) = lab.open();
+    let mut large = vec![1; 40 * MIB + 7];
+    large[33 * MIB + 5] = 2;
+    large[40 * MIB + 6] = 2;
+    lab.corrupt("game/large.bin", &large);
+    lab.put("game/b.bin", "bravo and more");
+    fs::remove_file(lab.path("game/data/a.bin")).unwrap();
+    fs::remove_dir(lab.path("game/hollow")).unwrap();
+
+    let report = library.verify(&id("game"), &never(), &|_, _| {}).unwrap();
+    let bad: Vec<_> = report
+        .bad
+        .iter()
+        .map(|bad| {
+            (
+                bad.path.as_str(),
+                bad.chunks.iter().map(|chunk| chunk.get()).collect(),
+            )
+        })
+        .collect::<Vec<(_, Vec<_>)>>();
+    // The files in order: b.bin (chunk 0), data/a.bin (1), empty.bin (none), large.bin (from 2).
+    assert_eq!(bad, [("b.bin", vec![0]), ("large.bin", vec![35, 42])]);
+    let missing: Vec<_> = report
+        .missing
+        .iter()
+        .map(lanspread_proto::GamePath::as_str)
+        .collect();
+    assert_eq!(missing, ["data/a.bin", "hollow"]);
+    let snapshot = library.snapshot();
+    assert_eq!(
+        snapshot.get(&id("game")).unwrap().state,
+        LocalState::Indexing
+    );
+    assert_eq!(snapshot.announced().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bit_rot_in_a_download_stays_refused() {
+    let lab = Lab::new();
+    lab.put_game("game", "1");
+    let (stored, stamps) = lab.stored("game", &["b.bin", "data/a.bin"]);
+    let run = lab.run();
+    run.library.committed(&id("game"), stored, stamps);
+    lab.corrupt("game/data/a.bin", b"alphA");
+    let library = run.library.clone();
+    let verify = move || library.verify(&id("game"), &never(), &|_, _| {});
+    let report = tokio::task::spawn_blocking(verify).await.unwrap().unwrap();
+    assert_eq!(report.bad.len(), 1);
+    let snapshot = run.state("game", LocalState::Refused).await;
+    let shown = snapshot.refused["game"].to_string();
+    assert!(
+        shown.contains("\"data/a.bin\" was downloaded and has other content"),
+        "{shown}"
+    );
+    run.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_verified_says_why() {
+    let lab = indexed().await;
+    let (library, _events) = lab.open();
+    let error = library
+        .verify(&id("other"), &never(), &|_, _| {})
+        .unwrap_err();
+    assert_eq!(error.to_string(), "other is not downloaded");
+    let error = library
+        .verify(&id("game"), &AtomicBool::new(true), &|_, _| {})
+        .unwrap_err();
+    assert!(matches!(error, VerifyError::Cancelled), "{error}");
+    let stop = never();
+    let error = library
+        .verify(&id("game"), &stop, &|done, _| {
+            stop.store(done > 3_000_000, Ordering::Relaxed);
+        })
+        .unwrap_err();
+    assert!(
+        matches!(error, VerifyError::Cancelled),
+        "in the middle: {error}"
+    );
+}
