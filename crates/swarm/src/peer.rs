@@ -39,7 +39,10 @@ const RATE_UNKNOWN: u64 = 1024 * 1024;
 const BACKOFF_MIN: Duration = Duration::from_millis(500);
 
 /// The longest pause after a failure.
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
+pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// The longest pause for a peer that was only busy: its slots free up all the time.
+pub(crate) const BUSY_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// One peer of a plan.
 #[derive(Debug)]
@@ -109,9 +112,9 @@ impl Peer {
         self.backoff_until.is_some_and(|until| now < until)
     }
 
-    /// Leaves it alone for a while, longer each time; gives the end of it. Requests that fail together
+    /// Leaves it alone for a while, longer each time up to `longest`; gives the end of it. Requests that fail together
     /// are one failure.
-    pub(crate) fn back_off(&mut self, now: Instant) -> Instant {
+    pub(crate) fn back_off(&mut self, now: Instant, longest: Duration) -> Instant {
         if let Some(until) = self.backoff_until
             && now < until
         {
@@ -119,7 +122,7 @@ impl Peer {
         }
         let pause = BACKOFF_MIN
             .saturating_mul(1 << self.failures.min(6))
-            .min(BACKOFF_MAX);
+            .min(longest);
         self.failures += 1;
         *self.backoff_until.insert(now + pause)
     }
@@ -213,9 +216,9 @@ mod tests {
         let mut now = Instant::now();
         let mut pauses = Vec::new();
         for _ in 0..8 {
-            let until = peer.back_off(now);
+            let until = peer.back_off(now, BACKOFF_MAX);
             assert_eq!(
-                peer.back_off(now),
+                peer.back_off(now, BACKOFF_MAX),
                 until,
                 "requests that fail together are one failure"
             );
@@ -228,6 +231,6 @@ mod tests {
             "{pauses:?}"
         );
         peer.did_well();
-        assert_eq!((peer.back_off(now) - now).as_millis(), 500);
+        assert_eq!((peer.back_off(now, BACKOFF_MAX) - now).as_millis(), 500);
     }
 }

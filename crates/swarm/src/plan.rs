@@ -14,7 +14,7 @@ mod clock;
 mod settle;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -58,8 +58,8 @@ pub struct Plan {
     choked_at: Option<u64>,
     /// Wrong chunks of each peer that sent any, kept when it leaves so that coming back clears nothing.
     strikes: BTreeMap<PeerId, u32>,
-    /// A peer left that never sent a wrong chunk, and may come back.
-    honest_peer_left: bool,
+    /// Peers that left without ever sending a wrong chunk, and may come back; bounded.
+    honest_leavers: BTreeSet<PeerId>,
     last_progress: Instant,
     phase: Phase,
     wake_at: Option<Instant>,
@@ -106,7 +106,7 @@ impl Plan {
             wanted_again: 0,
             choked_at: None,
             strikes: BTreeMap::new(),
-            honest_peer_left: false,
+            honest_leavers: BTreeSet::new(),
             last_progress: now,
             phase: Phase::Running,
             wake_at: Some(now + limits::STALL_TIMEOUT),
@@ -202,6 +202,7 @@ impl Plan {
         {
             return;
         }
+        self.honest_leavers.remove(&id);
         let held = self.held(has);
         if let Some(peer) = self.peers.get_mut(&id) {
             self.shelf.leave(&peer.held);
@@ -242,7 +243,12 @@ impl Plan {
     }
 
     fn peer_left(&mut self, now: Instant, id: PeerId) {
-        self.honest_peer_left |= self.peers.contains_key(&id) && !self.strikes.contains_key(&id);
+        if self.peers.contains_key(&id)
+            && !self.strikes.contains_key(&id)
+            && self.honest_leavers.len() < limits::PEERS_MAX
+        {
+            self.honest_leavers.insert(id);
+        }
         self.remove_peer(id);
         self.fail_if_all_corrupt();
         self.ask_everyone(now);
@@ -285,6 +291,9 @@ impl Plan {
 
     /// Something arrived.
     fn progressed(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.last_progress) >= STREAMING_WITHIN {
+            self.rate.resume(now);
+        }
         self.last_progress = now;
         if self.phase == Phase::Stalled {
             self.phase = Phase::Running;

@@ -7,6 +7,7 @@ use lanspread_proto::{PeerId, limits};
 use super::{Phase, Plan};
 use crate::{
     flight::Flight,
+    peer::BACKOFF_MAX,
     words::{Action, RequestId},
 };
 
@@ -35,7 +36,7 @@ impl Plan {
             .collect();
         for (request, id) in late {
             self.cancel(request);
-            self.back_off(now, id);
+            self.back_off(now, id, BACKOFF_MAX);
         }
         if self.phase == Phase::Running {
             let stalls_at = self.last_progress + limits::STALL_TIMEOUT;

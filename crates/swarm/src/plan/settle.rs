@@ -1,11 +1,12 @@
 //! Settling: what an answer, a wrong chunk or a failed request changes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lanspread_proto::{ChunkIndex, PeerId, limits};
 
 use super::{Phase, Plan};
 use crate::{
+    peer::{BACKOFF_MAX, BUSY_BACKOFF_MAX},
     pick::Held,
     words::{Action, PlanFailure, RequestId, RunFailure},
 };
@@ -163,9 +164,10 @@ impl Plan {
                 self.shelf
                     .leave(&std::mem::replace(&mut peer.held, nothing));
             }
-            RunFailure::Busy | RunFailure::ConnectionLost => self.back_off(now, id),
+            RunFailure::Busy => self.back_off(now, id, BUSY_BACKOFF_MAX),
+            RunFailure::ConnectionLost => self.back_off(now, id, BACKOFF_MAX),
             RunFailure::Refused | RunFailure::Reset => {
-                self.back_off(now, id);
+                self.back_off(now, id, BACKOFF_MAX);
                 if let Some(chunk) = first_wanted {
                     self.count_retry(id, chunk, why);
                 }
@@ -195,9 +197,9 @@ impl Plan {
         Some((flight.peer, owed))
     }
 
-    pub(super) fn back_off(&mut self, now: Instant, id: PeerId) {
+    pub(super) fn back_off(&mut self, now: Instant, id: PeerId, longest: Duration) {
         if let Some(peer) = self.peers.get_mut(&id) {
-            let until = peer.back_off(now);
+            let until = peer.back_off(now, longest);
             self.wake_by(until);
         }
     }
@@ -255,7 +257,7 @@ impl Plan {
             .filter(|strikes| **strikes >= limits::BAD_CHUNKS_MAX)
             .count();
         if distrusted > 0
-            && !self.honest_peer_left
+            && self.honest_leavers.is_empty()
             && self.phase != Phase::Ended
             && self.flights.is_empty()
             && self.shelf.wanted_count() > 0

@@ -395,3 +395,27 @@ fn a_much_slower_peer_loses_its_run_at_the_end() {
     assert!(world.hosts[slow].sent_bytes < CHUNK_BYTES);
     assert!(world.hosts[receiver].model.asked_chunks <= 12 + 3);
 }
+
+#[test]
+fn a_busy_source_is_asked_again_soon() {
+    for seed in seeds(0..20) {
+        let mut world = World::new(seed, ChunkMap::new(vec![8 * CHUNK_BYTES]));
+        let source = world.source(100 * MBIT, Manners::Busy(1.0));
+        let receiver = world.receiver(MBIT, 1_000 * MBIT, AT_ONCE);
+        world.change(seconds(50), source, Change::Becomes(Manners::Honest));
+        assert!(world.run(seconds(54)), "seed {seed}");
+        assert!(world.hosts[receiver].said.is_empty(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_liar_beside_an_honest_source_that_left_is_no_reason_to_fail() {
+    let mut world = World::new(6, ChunkMap::new(vec![40 * CHUNK_BYTES]));
+    let honest = world.source(100 * MBIT, Manners::Honest);
+    world.source(100 * MBIT, Manners::Lies(1.0));
+    let receiver = world.receiver(MBIT, 1_000 * MBIT, AT_ONCE);
+    world.change(Duration::from_millis(50), honest, Change::Leaves);
+    world.change(seconds(90), honest, Change::Returns);
+    assert!(world.run(seconds(100)));
+    assert!(world.seconds(receiver) > 90.0);
+}
