@@ -366,7 +366,7 @@ fn the_expected_peer_is_named_until_another_answers() {
 
 #[test]
 fn false_addresses_neither_fill_the_table_nor_hold_up_the_true_one() {
-    for seed in 0..3 {
+    for seed in 0..2 {
         let mut story = Story::of(ME, seed);
         story.feed(&manual(60_000));
         (0..300).for_each(|number| _ = story.feed(&candidate(number)));

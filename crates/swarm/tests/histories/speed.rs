@@ -76,7 +76,7 @@ fn floors(seed: u64, sizes: Vec<u64>, receivers: usize, mbit: u64) -> (f64, f64)
 
 #[test]
 fn eight_receivers_finish_in_little_more_than_the_time_of_one() {
-    for seed in 0..6 {
+    for seed in 0..4 {
         let (last, copies) = floors(seed, vec![PAYLOAD], 8, 100);
         assert!(
             last <= 1.3,
@@ -87,7 +87,7 @@ fn eight_receivers_finish_in_little_more_than_the_time_of_one() {
 
 #[test]
 fn small_files_swarm_as_large_ones_do() {
-    let (last, _) = floors(7, vec![5 * 1024; 20_000], 4, 100);
+    let (last, _) = floors(7, vec![5 * 1024; 8_000], 4, 100);
     assert!(last <= 1.3, "{last:.3} floors");
 }
 
