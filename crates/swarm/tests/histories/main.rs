@@ -419,3 +419,41 @@ fn a_liar_beside_an_honest_source_that_left_is_no_reason_to_fail() {
     assert!(world.run(seconds(100)));
     assert!(world.seconds(receiver) > 90.0);
 }
+
+/// What a lone source's one request leads to when it fails, and when the source then says anew what it has.
+fn after(reason: RunFailure) -> [usize; 2] {
+    let now = Instant::now();
+    let map = Arc::new(ChunkMap::new(vec![1]));
+    let mut plan = Plan::new(
+        now,
+        PlanConfig::new(1, map.clone(), ChunkSet::empty(map.count())),
+    );
+    let peer = PeerId::new(Hash::from_bytes([1; 32]));
+    let joined = || Input::PeerJoined {
+        peer,
+        has: Holding::Everything,
+    };
+    plan.handle(now, joined());
+    let Some(Action::Request { request, .. }) = plan.poll_action() else {
+        panic!("not asked")
+    };
+    plan.handle(now, Input::RequestFailed { request, reason });
+    [Input::Tick, joined()].map(|input| {
+        plan.handle(now + seconds(1), input);
+        std::iter::from_fn(|| plan.poll_action()).count()
+    })
+}
+
+#[test]
+fn a_source_that_has_it_no_longer_is_asked_when_it_says_so_and_others_after_a_pause() {
+    for reason in [RunFailure::GameChanged, RunFailure::NotHere] {
+        assert_eq!(after(reason), [0, 1], "{reason}");
+    }
+    for reason in [
+        RunFailure::Refused,
+        RunFailure::Busy,
+        RunFailure::ConnectionLost,
+    ] {
+        assert_eq!(after(reason), [1, 0], "{reason}");
+    }
+}
