@@ -48,7 +48,7 @@ pub struct CatalogGame {
 #[non_exhaustive]
 pub enum CatalogError {
     /// The file cannot be read, or has more than 64 MiB.
-    #[error("there is no catalog to go by")]
+    #[error("could not read the catalog")]
     Read(#[source] DiskError),
     /// The content is not a catalog: not JSON, a field is missing, an id is bad or stands there twice.
     #[error("the catalog {} is wrong at line {line}, column {column}", path.display())]
@@ -306,7 +306,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("games.json");
         let error = Catalog::load(&path).unwrap_err();
-        assert_eq!(error.to_string(), "there is no catalog to go by");
+        assert_eq!(error.to_string(), "could not read the catalog");
         let cause = error.source().unwrap().to_string();
         assert!(cause.contains(path.to_str().unwrap()), "{cause}");
     }

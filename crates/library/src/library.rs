@@ -327,3 +327,32 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{error::Error, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn every_error_says_what_failed_and_why() {
+        let disk = || RealDisk::open(Path::new("/missing")).map(drop).unwrap_err();
+        let scan = LibraryError::from(ScanError(disk()));
+        assert_eq!(scan.to_string(), "could not look for games");
+        assert!(scan.source().unwrap().to_string().contains("/missing"));
+        let index = LibraryError::from(IndexError(StateError::from(disk())));
+        assert_eq!(index.to_string(), "could not use the index of local games");
+        assert!(index.source().unwrap().to_string().contains("/missing"));
+        let twice = LibraryError::AlreadyRunning.to_string();
+        assert_eq!(twice, "the library monitor runs already");
+    }
+
+    #[tokio::test]
+    async fn a_panicked_thread_is_named_as_the_cause() {
+        let task = tokio::spawn(std::future::pending::<()>());
+        task.abort();
+        let error = LibraryError::Thread(task.await.unwrap_err());
+        assert_eq!(error.to_string(), "a thread of the library monitor failed");
+        assert!(error.source().is_some());
+    }
+}

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     ffi::{OsStr, OsString},
     mem,
-    path::{Component, Path, PathBuf},
+    path::{self, Component, Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -134,7 +134,9 @@ pub(crate) struct Watches {
 
 impl Watches {
     /// A watcher that watches nothing yet. Without one the periodic scan does all the work.
-    pub(crate) fn new(game_dir: PathBuf, inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn new(game_dir: &Path, inbox: Arc<Inbox>) -> Self {
+        // Notices name absolute paths.
+        let game_dir = path::absolute(game_dir).unwrap_or_else(|_| game_dir.to_owned());
         let (dir, receiver) = (game_dir.clone(), Arc::clone(&inbox));
         let watcher = notify::recommended_watcher(move |event| receiver.receive(&dir, &event));
         let watcher = watcher
@@ -252,7 +254,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("doom")).unwrap();
         let inbox = Arc::new(Inbox::default());
-        let mut watches = Watches::new(dir.path().to_owned(), Arc::clone(&inbox));
+        let mut watches = Watches::new(dir.path(), Arc::clone(&inbox));
         let wanted = names(&["doom"]);
         assert_eq!(watches.sync(&wanted).0, ["doom"]);
         assert!(watches.sync(&wanted).0.is_empty());
@@ -264,5 +266,26 @@ mod tests {
             inbox.take();
             assert_eq!(watches.sync(&wanted).0.len(), again, "{kind:?}");
         }
+    }
+    #[tokio::test]
+    async fn a_game_directory_may_be_named_from_where_we_stand() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("doom")).unwrap();
+        let here = std::env::current_dir().unwrap();
+        let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+        let relative = up.join(dir.path().strip_prefix("/").unwrap());
+        let inbox = Arc::new(Inbox::default());
+        let mut watches = Watches::new(&relative, Arc::clone(&inbox));
+        watches.sync(&names(&["doom"]));
+        std::fs::write(dir.path().join("doom/version.ini"), "1").unwrap();
+        let arrived = inbox.arrived.notified();
+        tokio::time::timeout(std::time::Duration::from_secs(20), arrived)
+            .await
+            .unwrap();
+        let expected = Hints {
+            folders: names(&["doom"]),
+            ..Hints::default()
+        };
+        assert_eq!(inbox.take(), expected);
     }
 }

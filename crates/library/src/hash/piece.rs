@@ -78,3 +78,82 @@ fn gone_or_unreadable(error: DiskError) -> PieceError {
         PieceError::Disk(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use lanspread_disk::{
+        RealDisk,
+        twin::{Operation, RecordingDisk, Verdict},
+    };
+
+    use super::*;
+
+    /// Hashes a file of two chunks while operation `number` fails.
+    fn failing(number: usize, kind: ErrorKind) -> Result<Vec<Hash>, PieceError> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("x"), vec![1; 1_500_000]).unwrap();
+        let disk = RealDisk::open(dir.path()).unwrap();
+        let stamp = disk.stat("x").unwrap().unwrap().stamp;
+        let rule = move |operation: &Operation| {
+            if operation.number == number {
+                Verdict::Fail(kind)
+            } else {
+                Verdict::Proceed
+            }
+        };
+        let file = FileToHash {
+            path: "x".parse().unwrap(),
+            stamp,
+        };
+        let disk = RecordingDisk::new(disk, rule);
+        hash_piece(&disk, &file, 0..2, &AtomicBool::new(false), &|_| {})
+    }
+
+    #[test]
+    fn every_operation_that_fails_is_an_error_and_never_a_hash() {
+        // Opened, looked at, two chunks read, looked at again.
+        for number in 0..5 {
+            let error = failing(number, ErrorKind::PermissionDenied).unwrap_err();
+            let PieceError::Disk(error) = error else {
+                panic!("{number}: {error:?}")
+            };
+            assert!(error.path.ends_with("x"), "{error}");
+        }
+        assert_eq!(failing(5, ErrorKind::PermissionDenied).unwrap().len(), 2);
+        assert!(matches!(
+            failing(0, ErrorKind::NotFound),
+            Err(PieceError::Changed)
+        ));
+    }
+
+    #[test]
+    fn a_file_that_is_no_longer_the_one_that_was_found_is_not_hashed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("x"), "12345").unwrap();
+        let disk = RealDisk::open(dir.path()).unwrap();
+        let stamp = disk.stat("x").unwrap().unwrap().stamp;
+        let hash = |stamp| {
+            let file = FileToHash {
+                path: "x".parse().unwrap(),
+                stamp,
+            };
+            hash_piece(&disk, &file, 0..1, &AtomicBool::new(false), &|_| {})
+        };
+        assert!(hash(stamp).is_ok());
+        for other in [
+            FileStamp { size: 6, ..stamp },
+            FileStamp {
+                modified_ns: stamp.modified_ns + 1,
+                ..stamp
+            },
+            FileStamp {
+                file_id: stamp.file_id + 1,
+                ..stamp
+            },
+        ] {
+            assert!(matches!(hash(other), Err(PieceError::Changed)), "{other:?}");
+        }
+    }
+}

@@ -158,3 +158,53 @@ fn check_paths(walked: &Walked) -> Result<(), WalkError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use lanspread_disk::{
+        RealDisk,
+        twin::{Operation, RecordingDisk, Verb, Verdict},
+    };
+
+    use super::*;
+
+    fn failing(path: &'static str, kind: ErrorKind) -> Result<Walked, WalkError> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("data/maps")).unwrap();
+        std::fs::write(dir.path().join("data/maps/x.bsp"), "x").unwrap();
+        let rule = move |operation: &Operation| {
+            let fails = operation.verb == Verb::List && operation.path == path;
+            if fails {
+                Verdict::Fail(kind)
+            } else {
+                Verdict::Proceed
+            }
+        };
+        walk(
+            &RecordingDisk::new(RealDisk::open(dir.path()).unwrap(), rule),
+            None,
+        )
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_read_refuses_the_payload() {
+        for path in ["", "data", "data/maps"] {
+            let error = failing(path, ErrorKind::PermissionDenied).unwrap_err();
+            assert!(
+                matches!(error, WalkError::Refused(RefusalReason::Unreadable(_))),
+                "{path:?}"
+            );
+            let error = failing(path, ErrorKind::NotFound).unwrap_err();
+            assert!(matches!(error, WalkError::Changed), "{path:?}");
+        }
+        assert_eq!(
+            failing("elsewhere", ErrorKind::NotFound)
+                .unwrap()
+                .files
+                .len(),
+            1
+        );
+    }
+}

@@ -154,7 +154,8 @@ async fn doubted_files_are_hashed_although_their_stamps_are_right() {
     let lab = Lab::new();
     lab.put_game("game", "1");
     let first = lab.index().await;
-    let run = lab.run();
+    let mut run = lab.run();
+    run.everything_seen().await;
     lab.corrupt("game/data/a.bin", b"alphA");
     let path: GamePath = "data/a.bin".parse().unwrap();
     run.library.doubt(&id("game"), &[path]);

@@ -244,7 +244,7 @@ async fn a_sentinel_must_be_a_file_that_names_a_version() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payload_that_not_every_system_stores_is_refused_with_the_path() {
-    let cases: [(&str, Make<'_>); 8] = [
+    let cases: [(&str, Make<'_>); 9] = [
         ("data/a:b", &|lab| lab.put("bad/data/a:b", "x")),
         ("data/NUL.txt", &|lab| lab.put("bad/data/NUL.txt", "x")),
         ("maps \\\\ more", &|lab| {
@@ -257,6 +257,13 @@ async fn a_payload_that_not_every_system_stores_is_refused_with_the_path() {
             lab.put("bad/Data/x", "x");
             lab.put("bad/data/y", "y");
         }),
+        (
+            "a file's size in bytes is 275951648768, the limit is 274877906944",
+            &|lab| {
+                let sparse = fs::File::create(lab.path("bad/large.bin")).unwrap();
+                sparse.set_len(257 << 30).unwrap();
+            },
+        ),
         ("\"data/link\" in it is a link", &|lab| {
             lab.put("bad/data/x", "x");
             unix::fs::symlink("x", lab.path("bad/data/link")).unwrap();

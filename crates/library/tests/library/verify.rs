@@ -89,7 +89,8 @@ async fn bit_rot_in_a_download_stays_refused() {
     let lab = Lab::new();
     lab.put_game("game", "1");
     let (stored, stamps) = lab.stored("game", &["b.bin", "data/a.bin"]);
-    let run = lab.run();
+    let mut run = lab.run();
+    run.everything_seen().await;
     run.library.committed(&id("game"), stored, stamps);
     lab.corrupt("game/data/a.bin", b"alphA");
     let library = run.library.clone();
@@ -126,5 +127,34 @@ async fn what_cannot_be_verified_says_why() {
     assert!(
         matches!(error, VerifyError::Cancelled),
         "in the middle: {error}"
+    );
+}
+
+#[test]
+fn every_error_names_the_game() {
+    let game = id("doom");
+    let missing = std::path::Path::new("/missing");
+    let source = lanspread_disk::RealDisk::open(missing)
+        .map(drop)
+        .unwrap_err();
+    let path = "data/a.bin".parse().unwrap();
+    let errors = [
+        VerifyError::NotDownloaded { game: game.clone() }.to_string(),
+        VerifyError::Changed {
+            game: game.clone(),
+            path,
+        }
+        .to_string(),
+        VerifyError::Disk { game, source }.to_string(),
+        VerifyError::Cancelled.to_string(),
+    ];
+    assert_eq!(
+        errors,
+        [
+            "doom is not downloaded",
+            "data/a.bin of doom changed while it was verified",
+            "could not verify doom",
+            "verification was cancelled",
+        ]
     );
 }

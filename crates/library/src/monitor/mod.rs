@@ -1,9 +1,10 @@
 //! The monitor: keeps the library true while the disk changes. One loop; walking and hashing happen on blocking
 //! threads, the loop itself only decides.
 
+mod settle;
+
 use std::{
     collections::{BTreeSet, HashMap},
-    ffi::OsString,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Instant,
 };
@@ -11,17 +12,15 @@ use std::{
 use lanspread_proto::GameId;
 use tokio::{
     sync::mpsc,
-    task::{JoinError, JoinSet},
+    task::JoinSet,
     time::{MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    hash::{Ending, HashPool, Job, JobProgress, Outcome},
+    hash::{HashPool, JobProgress, Outcome},
     library::{Library, LibraryError, Shared, Wishes},
-    look::{GameLook, RootLook, Verdict, look_at_game, look_at_root},
-    records::{Settled, Ticket},
-    refusal::RefusalReason,
+    look::{GameLook, RootLook, look_at_game, look_at_root},
     schedule::{Schedule, Target},
     snapshot::LibraryEvent,
     watch::{Hints, Inbox, Watches},
@@ -92,6 +91,15 @@ enum Done {
     Saved,
 }
 
+/// The first look at everything.
+enum Round {
+    /// The game directory was not listed yet.
+    Beginning,
+    /// These games were not looked at yet.
+    Unseen(BTreeSet<GameId>),
+    Over,
+}
+
 struct Monitor {
     shared: Arc<Shared>,
     pool: Arc<HashPool>,
@@ -106,8 +114,7 @@ struct Monitor {
     urgent: BTreeSet<GameId>,
     /// The progress that was told last.
     told: HashMap<GameId, u64>,
-    /// Games that this run has not looked at yet; `None` after the first round.
-    unseen: Option<BTreeSet<GameId>>,
+    round: Round,
     index_dirty: bool,
     saving: bool,
     without_watch: usize,
@@ -119,7 +126,7 @@ impl Monitor {
         let now = now();
         let mut schedule = Schedule::new(now, config.timing);
         schedule.at_once(now, Target::Root);
-        let watches = Watches::new(config.game_dir.path().to_owned(), Arc::clone(inbox));
+        let watches = Watches::new(config.game_dir.path(), Arc::clone(inbox));
         Self {
             shared: Arc::clone(shared),
             pool,
@@ -130,7 +137,7 @@ impl Monitor {
             candidates: BTreeSet::new(),
             urgent: BTreeSet::new(),
             told: HashMap::new(),
-            unseen: Some(BTreeSet::new()),
+            round: Round::Beginning,
             index_dirty: false,
             saving: false,
             without_watch: 0,
@@ -264,175 +271,6 @@ impl Monitor {
             Target::Game(_) => return,
         }
         self.looking.insert(target);
-    }
-
-    // # What was found
-
-    fn settle_task(&mut self, done: Result<Done, JoinError>) -> Result<(), LibraryError> {
-        match done.map_err(LibraryError::Thread)? {
-            Done::Root(look) => {
-                self.looking.remove(&Target::Root);
-                self.settle_root(look?);
-            }
-            Done::Game(look) => {
-                self.looking.remove(&Target::Game(look.ticket.game.clone()));
-                self.settle_game(*look);
-            }
-            Done::Saved => self.saving = false,
-        }
-        Ok(())
-    }
-
-    fn settle_root(&mut self, look: RootLook) {
-        let now = now();
-        self.candidates.clone_from(&look.scan.candidates);
-        for id in look
-            .newly_watched
-            .iter()
-            .filter_map(|name: &OsString| name.to_str()?.parse().ok())
-        {
-            self.schedule.at_once(now, Target::Game(id));
-        }
-        if look.without_watch > self.without_watch {
-            self.shared.emit(LibraryEvent::WatchesExhausted {
-                folders: look.without_watch,
-            });
-        }
-        self.without_watch = look.without_watch;
-        let mut records = self.shared.records();
-        if records.touched_any() != look.touched_any {
-            // An operation made or removed a game meanwhile; this list may be older than that.
-            drop(records);
-            self.schedule.at_once(now, Target::Root);
-            return;
-        }
-        let mut to_see = records.settle_root(look.scan);
-        self.shared.publish(&records);
-        if let Some(unseen) = self.unseen.as_mut().filter(|unseen| unseen.is_empty()) {
-            to_see = records.ids().cloned().collect();
-            unseen.extend(to_see.iter().cloned());
-        }
-        drop(records);
-        for id in to_see {
-            self.schedule.at_once(now, Target::Game(id));
-        }
-        self.tell_first_round(None);
-    }
-
-    /// Tells when every game was looked at for the first time.
-    fn tell_first_round(&mut self, seen: Option<&GameId>) {
-        let Some(unseen) = &mut self.unseen else {
-            return;
-        };
-        unseen.retain(|id| Some(id) != seen && self.candidates.contains(id));
-        if unseen.is_empty() {
-            self.unseen = None;
-            self.shared.emit(LibraryEvent::EverythingSeen);
-        }
-    }
-
-    fn settle_game(&mut self, look: GameLook) {
-        let GameLook { ticket, verdict } = look;
-        let mut records = self.shared.records();
-        if !records.is_current(&ticket) {
-            drop(records);
-            self.schedule.at_once(now(), Target::Game(ticket.game));
-            return;
-        }
-        let id = &ticket.game;
-        let mut to_hash = None;
-        match verdict {
-            Verdict::Gone => records.vanish(id),
-            Verdict::Bare(folder) => records.settle(id, &folder, None),
-            Verdict::Changed(folder) => {
-                records.settle(id, &folder, None);
-                self.shared.publish(&records);
-                drop(records);
-                self.schedule.note(now(), Target::Game(ticket.game));
-                return;
-            }
-            Verdict::Refused(folder, reason) => {
-                records.settle(id, &folder, Some(Settled::Refused(reason)));
-            }
-            Verdict::Complete {
-                folder,
-                slot,
-                changed,
-                new,
-            } => {
-                records.settle(id, &folder, Some(Settled::Complete(slot)));
-                self.index_dirty |= changed;
-                if new {
-                    // A game that is being copied here grows where no watch reports it.
-                    self.schedule.note_later(now(), Target::Game(id.clone()));
-                }
-            }
-            Verdict::ToHash {
-                folder,
-                root,
-                files,
-                bytes,
-            } => {
-                records.settle(id, &folder, Some(Settled::Indexing { bytes }));
-                to_hash = Some(Job {
-                    game: id.clone(),
-                    root,
-                    files,
-                });
-            }
-        }
-        self.shared.publish(&records);
-        drop(records);
-        self.hash(&ticket, to_hash);
-        self.tell_first_round(Some(&ticket.game));
-    }
-
-    /// Begins to hash what a look asks for, or ends what no longer has to be hashed.
-    fn hash(&mut self, ticket: &Ticket, job: Option<Job>) {
-        let Some(job) = job else {
-            self.pool.remove(&ticket.game);
-            self.urgent.remove(&ticket.game);
-            return;
-        };
-        let urgent = self.urgent.contains(&ticket.game);
-        if let Some(outcome) = self.pool.submit(job, urgent) {
-            self.settle_hashing(outcome);
-        }
-    }
-
-    /// What was hashed becomes known; the look that follows puts it together, if nothing changed meanwhile.
-    fn settle_hashing(&mut self, outcome: Outcome) {
-        let Outcome {
-            progress,
-            hashed,
-            ending,
-        } = outcome;
-        let id = progress.game.clone();
-        self.told.remove(&id);
-        let mut records = self.shared.records();
-        records.learn(&id, hashed);
-        match ending {
-            Ending::Done => {
-                self.schedule.at_once(now(), Target::Game(id));
-                self.shared.emit(event(progress));
-            }
-            Ending::Changed => self.schedule.note(now(), Target::Game(id)),
-            Ending::Failed(error) => {
-                if !records.is_held(&id) {
-                    records.refuse(&id, RefusalReason::Unreadable(error));
-                    self.shared.publish(&records);
-                }
-            }
-        }
-    }
-
-    fn tell_progress(&mut self) {
-        for progress in self.pool.progress() {
-            let told = self.told.insert(progress.game.clone(), progress.bytes_done);
-            if told != Some(progress.bytes_done) {
-                self.shared.emit(event(progress));
-            }
-        }
     }
 }
 

@@ -3,20 +3,24 @@
 //! Looks at the disk take time and finish in any order, and operations change the disk meanwhile. Every look
 //! begins with a [`Ticket`]; what it found counts only if no operation touched or holds the game since.
 
+mod record;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-use lanspread_proto::{GameId, GamePath, Hash, ManifestId, Version};
+use lanspread_proto::{GameId, GamePath, Hash, ManifestId};
 
+use self::record::Record;
+pub(crate) use self::record::Settled;
 use crate::{
     hash::FileToHash,
     index::{Entry, Index, IndexedGame},
     payload::{LocalPayload, PayloadSlot},
     refusal::{Refusal, RefusalReason},
     scan::{FolderScan, KnownHashes, LocalScan, Sentinel, SentinelScan},
-    snapshot::{LibrarySnapshot, LocalGame, LocalState},
+    snapshot::LibrarySnapshot,
 };
 
 /// Everything that is known.
@@ -33,30 +37,6 @@ pub(crate) struct Records {
     touched_any: u64,
 }
 
-#[derive(Debug)]
-struct Record {
-    version: Option<Version>,
-    installed: bool,
-    installed_version: Option<Version>,
-    payload: Payload,
-    /// The last complete payload, announced or not.
-    slot: Option<Arc<PayloadSlot>>,
-    known: Arc<KnownHashes>,
-}
-
-/// What of the payload is here; the lifecycle behind [`LocalState`].
-#[derive(Debug, Clone)]
-enum Payload {
-    Absent,
-    Partial,
-    Indexing {
-        bytes: u64,
-    },
-    /// The record's slot is what is announced.
-    Announced,
-    Refused(Arc<Refusal>),
-}
-
 /// The permission to change one game's record after a look.
 #[derive(Debug, Clone)]
 pub(crate) struct Ticket {
@@ -69,20 +49,6 @@ pub(crate) struct Ticket {
 pub(crate) struct Known {
     pub(crate) slot: Option<Arc<PayloadSlot>>,
     pub(crate) hashes: Arc<KnownHashes>,
-}
-
-/// What a look at a game with a sentinel found.
-#[derive(Debug)]
-pub(crate) enum Settled {
-    /// The payload, announced from now on.
-    Complete(Arc<PayloadSlot>),
-    /// Files have to be hashed first.
-    Indexing {
-        /// Bytes of the whole payload.
-        bytes: u64,
-    },
-    /// It cannot be announced.
-    Refused(RefusalReason),
 }
 
 impl Records {
@@ -100,26 +66,16 @@ impl Records {
                 .absent
                 .extend(entry.map(|entry| (id.clone(), entry.game)));
             records.appear(&id, &folder);
-            if let (true, SentinelScan::Valid(sentinel)) = (trusted, &folder.sentinel) {
-                records.trust(&id, sentinel);
+            if let (true, SentinelScan::Valid(sentinel)) = (trusted, &folder.sentinel)
+                && let Some(record) = records.games.get_mut(&id)
+            {
+                record.trust(sentinel);
             }
         }
         records
             .absent
             .extend(indexed.into_iter().map(|(id, entry)| (id, entry.game)));
         records
-    }
-
-    /// Announces what the index says of a game whose sentinel did not change.
-    fn trust(&mut self, id: &GameId, sentinel: &Sentinel) {
-        let Some(record) = self.games.get_mut(id) else {
-            return;
-        };
-        let Some(slot) = &record.slot else { return };
-        let indexed = slot.indexed();
-        if indexed.sentinel == sentinel.stamp && indexed.version == sentinel.version {
-            record.payload = Payload::Announced;
-        }
     }
 
     // # Operations
@@ -154,13 +110,8 @@ impl Records {
     /// Takes back an announcement: the files are in doubt.
     pub(crate) fn withdraw(&mut self, id: &GameId) {
         self.touch(id);
-        let Some(record) = self.games.get_mut(id) else {
-            return;
-        };
-        if matches!(record.payload, Payload::Announced) {
-            record.payload = Payload::Indexing {
-                bytes: record.bytes(),
-            };
+        if let Some(record) = self.games.get_mut(id) {
+            record.withdraw();
         }
     }
 
@@ -269,40 +220,11 @@ impl Records {
 
     fn appear(&mut self, id: &GameId, folder: &FolderScan) {
         let absent = &mut self.absent;
-        let record = self.games.entry(id.clone()).or_insert_with(|| Record {
-            version: None,
-            installed: false,
-            installed_version: None,
-            payload: Payload::Absent,
-            slot: absent.remove(id).map(PayloadSlot::stored).map(Arc::new),
-            known: Arc::default(),
+        let record = self.games.entry(id.clone()).or_insert_with(|| {
+            let indexed = absent.remove(id);
+            Record::new(indexed.map(PayloadSlot::stored).map(Arc::new))
         });
-        record.installed = folder.installed;
-        record
-            .installed_version
-            .clone_from(&folder.installed_version);
-        record.version = None;
-        match &folder.sentinel {
-            SentinelScan::Absent if folder.partial => record.payload = Payload::Partial,
-            SentinelScan::Absent => record.payload = Payload::Absent,
-            SentinelScan::Refused(refusal) => {
-                record.payload = Payload::Refused(Arc::clone(refusal));
-            }
-            SentinelScan::Valid(sentinel) => {
-                record.version = Some(sentinel.version.clone());
-                let outdated = match &record.payload {
-                    Payload::Absent | Payload::Partial => true,
-                    Payload::Announced => record
-                        .slot
-                        .as_ref()
-                        .is_none_or(|slot| slot.indexed().version != sentinel.version),
-                    Payload::Indexing { .. } | Payload::Refused(_) => false,
-                };
-                if outdated {
-                    record.payload = Payload::Indexing { bytes: 0 };
-                }
-            }
-        }
+        record.appear(folder);
     }
 
     // # Answers
@@ -334,13 +256,7 @@ impl Records {
             .iter()
             .map(|(id, record)| (id.clone(), record.shown(id)))
             .collect();
-        let of_games = self
-            .games
-            .values()
-            .filter_map(|record| match &record.payload {
-                Payload::Refused(refusal) => Some(refusal),
-                _ => None,
-            });
+        let of_games = self.games.values().filter_map(Record::refusal);
         let refused: BTreeMap<_, _> = self
             .refused_folders
             .iter()
@@ -369,63 +285,6 @@ impl Records {
             |(id, game, announced): (&GameId, _, _)| (id.clone(), Entry { announced, game });
         Index {
             games: absent.chain(here).map(entry).collect(),
-        }
-    }
-}
-
-impl Record {
-    fn settle(&mut self, id: &GameId, settled: Settled) {
-        match settled {
-            Settled::Complete(slot) => {
-                self.slot = Some(slot);
-                self.known = Arc::default();
-                self.payload = Payload::Announced;
-            }
-            Settled::Indexing { bytes } => {
-                let unreadable = matches!(&self.payload, Payload::Refused(refusal)
-                    if matches!(refusal.reason, RefusalReason::Unreadable(_)));
-                // Trying again is no sign that it can be read now.
-                if !unreadable {
-                    self.payload = Payload::Indexing { bytes };
-                }
-            }
-            Settled::Refused(reason) => {
-                self.payload = Payload::Refused(Arc::new(Refusal::new(id, reason)));
-            }
-        }
-    }
-
-    fn announced(&self) -> Option<&Arc<PayloadSlot>> {
-        self.slot
-            .as_ref()
-            .filter(|_| matches!(self.payload, Payload::Announced))
-    }
-
-    fn bytes(&self) -> u64 {
-        match &self.payload {
-            Payload::Absent | Payload::Partial => 0,
-            Payload::Indexing { bytes } => *bytes,
-            Payload::Announced | Payload::Refused(_) => {
-                self.slot.as_ref().map_or(0, |slot| slot.indexed().bytes)
-            }
-        }
-    }
-
-    fn shown(&self, id: &GameId) -> LocalGame {
-        LocalGame {
-            id: id.clone(),
-            version: self.version.clone(),
-            state: match self.payload {
-                Payload::Absent => LocalState::Absent,
-                Payload::Partial => LocalState::Partial,
-                Payload::Indexing { .. } => LocalState::Indexing,
-                Payload::Announced => LocalState::Downloaded,
-                Payload::Refused(_) => LocalState::Refused,
-            },
-            installed: self.installed,
-            installed_version: self.installed_version.clone(),
-            bytes: self.bytes(),
-            manifest: self.announced().map(|slot| slot.indexed().manifest),
         }
     }
 }
