@@ -1,0 +1,107 @@
+//! Everything that an embedder decides about a peer.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use lanspread_mdns::{InterfaceFilter, MemoryNetwork};
+use lanspread_proto::limits;
+
+use crate::{game_db::PeerGameDB, party::Party};
+
+/// The UDP port that peers listen on unless told otherwise.
+pub const DEFAULT_PORT: u16 = 27184;
+
+/// How a peer is set up. [`PeerConfig::new`] has the defaults.
+#[derive(Debug, Clone)]
+pub struct PeerConfig {
+    /// The folder whose direct child folders are games. Made if it is missing.
+    pub game_dir: PathBuf,
+    /// The folder for identity, index and transactions. Made if it is missing. One process at a time.
+    pub state_dir: PathBuf,
+    /// The catalog file; default none, so every valid game id is admitted.
+    pub catalog: Option<PathBuf>,
+    /// What is known of remote games; hand in one to read it too. Default: an empty one.
+    pub game_db: PeerGameDB,
+    /// Whose certificates are accepted. Default: the open party, which everyone is in.
+    pub party: Party,
+    /// What people call this machine; default `lanspread`.
+    pub name: String,
+    /// Where to listen. Default: every IPv4 address, port [`DEFAULT_PORT`].
+    pub listen: SocketAddr,
+    /// Whether to take any free port when the one of `listen` is taken. Default true: two peers on
+    /// one machine should simply work.
+    pub listen_elsewhere: bool,
+    /// `HOST:PORT` of peers to connect to and to keep trying; for links that multicast does not cross.
+    pub manual_peers: Vec<String>,
+    /// How peers are found; default mDNS on every suitable interface.
+    pub discovery: DiscoveryMode,
+    /// Default: no limit in either direction.
+    pub rate_limits: RateLimits,
+    /// Bytes that a download leaves free. Default `None`: the larger of 1 % and 1 GiB.
+    pub reserve_bytes: Option<u64>,
+    /// Connections accepted from one address, loopback exempt. Default
+    /// [`limits::CONNECTIONS_PER_ADDRESS_MAX`]; raise it where machines share an address.
+    pub connections_per_address_max: usize,
+    /// A label for who holds the directories, shown to a second process; default the name.
+    pub control: Option<PathBuf>,
+}
+
+/// How peers are found.
+#[derive(Debug, Clone)]
+pub enum DiscoveryMode {
+    /// By mDNS on these interfaces.
+    Mdns(InterfaceFilter),
+    /// Inside this process, for tests and demonstrations.
+    Memory(MemoryNetwork),
+    /// Not at all: manual peers only, and the peers that those tell of.
+    Off,
+}
+
+/// Limits on payload bytes over all peers together, in bytes per second; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// What this machine sends.
+    pub upload_bytes_per_second: Option<u64>,
+    /// What this machine receives.
+    pub download_bytes_per_second: Option<u64>,
+}
+
+/// What an embedder injects. Nothing is needed to download; what installs need will be fields here.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Services {}
+
+impl PeerConfig {
+    /// The defaults for these two directories.
+    pub fn new(game_dir: impl Into<PathBuf>, state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            game_dir: game_dir.into(),
+            state_dir: state_dir.into(),
+            catalog: None,
+            game_db: PeerGameDB::default(),
+            party: Party::open(),
+            name: "lanspread".into(),
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)),
+            listen_elsewhere: true,
+            manual_peers: Vec::new(),
+            discovery: DiscoveryMode::Mdns(InterfaceFilter::default()),
+            rate_limits: RateLimits::default(),
+            reserve_bytes: None,
+            connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_MAX,
+            control: None,
+        }
+    }
+
+    /// A peer that only tests on this machine can meet: `games` and `state` under `dir`, no discovery,
+    /// loopback, an ephemeral port, and no reserve of free space.
+    pub fn isolated(dir: &Path) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            discovery: DiscoveryMode::Off,
+            reserve_bytes: Some(0),
+            ..Self::new(dir.join("games"), dir.join("state"))
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What all tasks of one peer share. Each part guards itself with a short lock of its own; nothing
+//! here waits, and no part knows another's insides.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use lanspread_disk::{DirLock, RealDisk, StateDir};
+use lanspread_library::{Catalog, Library, LocalState};
+use lanspread_proto::{
+    GameId, ManifestId, PeerId, Version, limits,
+    message::{Hello, PROTOCOL_VERSION},
+};
+use tokio::sync::{Semaphore, broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::RateLimits,
+    event::{DistrustReason, Events, PeerEvent},
+    game_db::{PeerGameDB, RemoteTitle},
+    ledger::Ledger,
+    links::Links,
+    shelf::Shelf,
+    throttle::Throttle,
+    view::{GameState, GameView, OperationKind, OperationView, Status},
+};
+
+/// News about remote payloads that one download driver may be behind before it reads all of it anew.
+const NEWS_BUFFERED_MAX: usize = 1024;
+
+/// A machine of another party is told of again after this.
+const STRANGER_AGAIN: Duration = Duration::from_secs(60);
+
+/// Machines of other parties that are remembered.
+const STRANGERS_MAX: usize = 1024;
+
+/// The unit of the semaphores that bound buffered payload.
+pub(crate) const BUFFER_UNIT_BYTES: u64 = 64 * 1024;
+
+/// What all tasks share.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) id: PeerId,
+    pub(crate) name: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) incarnation: u64,
+    pub(crate) events: Events,
+    pub(crate) game_db: PeerGameDB,
+    pub(crate) links: Links,
+    pub(crate) ledger: Ledger,
+    pub(crate) shelf: Shelf,
+    pub(crate) state: Arc<StateDir>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) reserve_bytes: Option<u64>,
+    pub(crate) upload: Throttle,
+    pub(crate) download: Throttle,
+    pub(crate) news: broadcast::Sender<News>,
+    pub(crate) operations: watch::Sender<BTreeMap<GameId, OperationView>>,
+    /// Payload read from disk and not yet taken by the transport.
+    pub(crate) serving_buffers: Arc<Semaphore>,
+    /// Payload received and not yet on the disk.
+    pub(crate) receiving_buffers: Arc<Semaphore>,
+    pub(crate) home: RwLock<Arc<Home>>,
+    /// When a machine of another party was last told of, by its address.
+    pub(crate) strangers: Mutex<HashMap<IpAddr, Instant>>,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// The game directory and what is known of it; another one takes its place as a whole.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) path: PathBuf,
+    pub(crate) disk: Arc<RealDisk>,
+    pub(crate) library: Library,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) _lock: DirLock,
+}
+
+/// A change of what other peers hold.
+#[derive(Debug, Clone)]
+pub(crate) enum News {
+    /// A peer's games have changed, or it has come.
+    Games(PeerId),
+    /// A peer has more chunks of a partial payload, as first number and count.
+    Gained(PeerId, ManifestId, Arc<Vec<(u32, u32)>>),
+    /// A peer has gone.
+    Left(PeerId),
+}
+
+/// The parts that come from the outside; the rest is made here.
+pub(crate) struct ContextParts {
+    pub(crate) id: PeerId,
+    pub(crate) name: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) incarnation: u64,
+    pub(crate) game_db: PeerGameDB,
+    pub(crate) state: Arc<StateDir>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) reserve_bytes: Option<u64>,
+    pub(crate) rate_limits: RateLimits,
+    pub(crate) home: Home,
+}
+
+impl Context {
+    pub(crate) fn new(parts: ContextParts) -> Arc<Self> {
+        let buffers = || {
+            let units = limits::BUFFERED_BYTES_MAX / 2 / BUFFER_UNIT_BYTES;
+            Arc::new(Semaphore::new(
+                usize::try_from(units).unwrap_or(Semaphore::MAX_PERMITS),
+            ))
+        };
+        Arc::new(Self {
+            id: parts.id,
+            name: parts.name,
+            listen: parts.listen,
+            incarnation: parts.incarnation,
+            events: Events::new(),
+            game_db: parts.game_db,
+            links: Links::new(parts.id),
+            ledger: Ledger::default(),
+            shelf: Shelf::new(),
+            state: parts.state,
+            catalog: parts.catalog,
+            reserve_bytes: parts.reserve_bytes,
+            upload: Throttle::new(parts.rate_limits.upload_bytes_per_second),
+            download: Throttle::new(parts.rate_limits.download_bytes_per_second),
+            news: broadcast::channel(NEWS_BUFFERED_MAX).0,
+            operations: watch::Sender::new(BTreeMap::new()),
+            serving_buffers: buffers(),
+            receiving_buffers: buffers(),
+            home: RwLock::new(Arc::new(parts.home)),
+            strangers: Mutex::default(),
+            cancel: CancellationToken::new(),
+        })
+    }
+
+    /// The game directory as it is now; hold on to it for one operation, not for longer.
+    pub(crate) fn home(&self) -> Arc<Home> {
+        self.home
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// How this peer introduces itself.
+    pub(crate) fn hello(&self) -> Hello {
+        Hello {
+            name: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            protocol: PROTOCOL_VERSION,
+            features: Vec::new(),
+            listen_port: self.listen.port(),
+            incarnation: self.incarnation,
+            library_revision: self.shelf.shown().borrow().revision,
+        }
+    }
+
+    /// Tells the download drivers; nobody downloading is a fine state.
+    pub(crate) fn tell_news(&self, news: News) {
+        let _ = self.news.send(news);
+    }
+
+    pub(crate) fn tell_peer_count(&self) -> usize {
+        let count = self.game_db.peer_count();
+        self.events.tell(PeerEvent::PeerCount { count });
+        count
+    }
+
+    /// Works out what is announced, and tells the embedder that the merged list may have changed.
+    pub(crate) fn library_changed(&self) {
+        let home = self.home();
+        self.shelf.refresh(&home.library, &self.catalog);
+        self.tell_library();
+    }
+
+    /// Tells the embedder that the merged list may have changed.
+    pub(crate) fn tell_library(&self) {
+        let revision = self.home().library.snapshot().revision;
+        self.events.tell(PeerEvent::LibraryChanged {
+            revision,
+            games: self.games().len(),
+        });
+    }
+
+    /// Tells that a machine of another party was met; once a minute for each address.
+    pub(crate) fn met_stranger(&self, addr: Option<SocketAddr>) {
+        let now = Instant::now();
+        if let Some(addr) = addr {
+            let mut strangers = self
+                .strangers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            strangers.retain(|_, told| now.duration_since(*told) < STRANGER_AGAIN);
+            let full = strangers.len() >= STRANGERS_MAX;
+            if full || strangers.insert(addr.ip(), now).is_some() {
+                return;
+            }
+        }
+        tracing::warn!(
+            ?addr,
+            "a machine of another party: its certificates do not match ours"
+        );
+        self.events.tell(PeerEvent::PeerDistrusted {
+            peer: None,
+            name: None,
+            addr,
+            game: None,
+            reason: DistrustReason::PartyMismatch,
+        });
+    }
+
+    // # Snapshots
+
+    /// Local and remote games merged, ordered by id.
+    pub(crate) fn games(&self) -> Vec<GameView> {
+        let snapshot = self.home().library.snapshot();
+        let mut remote = self.game_db.titles();
+        remote.retain(|id, _| self.catalog.admits(id));
+        let mut games: BTreeMap<GameId, GameView> = BTreeMap::new();
+        for (id, title) in &remote {
+            games.insert(id.clone(), self.remote_view(id, title));
+        }
+        for (id, local) in &snapshot.games {
+            let view = games.entry(id.clone()).or_insert_with(|| GameView {
+                id: id.clone(),
+                name: self.catalog.name(id).unwrap_or(id.as_str()).to_owned(),
+                version: None,
+                latest_version: None,
+                state: GameState::Remote,
+                installed: false,
+                installed_version: None,
+                peers: 0,
+                bytes: local.bytes,
+            });
+            view.version.clone_from(&local.version);
+            view.installed = local.installed;
+            view.installed_version.clone_from(&local.installed_version);
+            view.state = match local.state {
+                LocalState::Absent => GameState::Remote,
+                LocalState::Partial => GameState::Partial,
+                LocalState::Indexing | LocalState::Downloaded | LocalState::Refused => {
+                    GameState::Downloaded
+                }
+            };
+            if matches!(view.state, GameState::Downloaded) {
+                view.bytes = local.bytes;
+            }
+            let latest = [view.latest_version.take(), local.version.clone()];
+            view.latest_version = latest.into_iter().flatten().max();
+        }
+        let operations = self.operations.borrow();
+        for operation in operations
+            .values()
+            .filter(|op| op.kind == OperationKind::Download)
+        {
+            if let Some(view) = games.get_mut(&operation.game) {
+                view.state = GameState::Downloading;
+            }
+        }
+        for view in games.values_mut() {
+            if let Some(version) = self.catalog.version(&view.id) {
+                view.latest_version = Some(version.clone());
+            }
+        }
+        games.into_values().collect()
+    }
+
+    fn remote_view(&self, id: &GameId, title: &RemoteTitle) -> GameView {
+        let name = self
+            .catalog
+            .name(id)
+            .or(title.name.as_deref())
+            .unwrap_or(id.as_str());
+        GameView {
+            id: id.clone(),
+            name: name.to_owned(),
+            version: None,
+            latest_version: Some(title.newest.clone()),
+            state: GameState::Remote,
+            installed: false,
+            installed_version: None,
+            peers: title
+                .offers
+                .iter()
+                .filter(|offer| self.is_usable(id, &offer.summary.version))
+                .count(),
+            bytes: title.bytes,
+        }
+    }
+
+    /// Whether a download would look at this version at all: a catalog that names one admits no other.
+    pub(crate) fn is_usable(&self, game: &GameId, version: &Version) -> bool {
+        self.catalog
+            .version(game)
+            .is_none_or(|wanted| wanted == version)
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let home = self.home();
+        Status {
+            peer: self.id,
+            name: self.name.clone(),
+            listen: self.listen,
+            peers: self.game_db.peer_count(),
+            game_dir: home.path.clone(),
+            operations: self.operations.borrow().values().cloned().collect(),
+            outbound_transfers: self.ledger.outbound_transfers(),
+            sent_bytes: self.ledger.sent_bytes(),
+            received_bytes: self.ledger.received_bytes(),
+            hashed_bytes: home.library.hashed_bytes(),
+        }
+    }
+}

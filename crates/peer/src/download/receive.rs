@@ -1,0 +1,305 @@
+//! One request for one run: receives it, verifies each chunk, writes it, and reports.
+//!
+//! Bytes are gathered into batches of about a MiB, many small files or one chunk of a large one; a batch
+//! is hashed and written on a blocking thread while the next one arrives. A request's batches are
+//! written one after another; several requests write at the same time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lanspread_disk::RealDisk;
+use lanspread_install::{DownloadError, DownloadTransaction};
+use lanspread_proto::{
+    CHUNK_BYTES, ChunkIndex, ChunkRun,
+    message::{Answer, RefusalCode, Request},
+};
+use lanspread_swarm::{RequestId, RunFailure};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    task::JoinHandle,
+};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    context::{BUFFER_UNIT_BYTES, Context},
+    session::{answer, request},
+    shelf::Partial,
+    transport::{Link, RecvHalf, ResetCode, WireError},
+};
+
+/// Arrived bytes are reported in steps of this size: often enough to see that a slow peer is alive.
+const REPORT_BYTES: u64 = 128 * 1024;
+
+/// What a request tells its driver.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// Bytes of chunks that are not complete yet.
+    Bytes { request: RequestId, bytes: u64 },
+    /// A batch was looked at: which chunks are stored, which had wrong bytes.
+    Batch {
+        request: RequestId,
+        stored: Vec<ChunkIndex>,
+        rejected: Vec<ChunkIndex>,
+    },
+    /// All of the run came.
+    Finished { request: RequestId },
+    /// The rest of the run will not come.
+    Failed {
+        request: RequestId,
+        reason: RunFailure,
+    },
+    /// The disk refused a chunk; nothing can go on.
+    StoreFailed(DownloadError),
+}
+
+/// What every request of one download needs.
+pub(super) struct Receiver {
+    pub(super) context: Arc<Context>,
+    pub(super) partial: Arc<Partial>,
+    pub(super) transaction: Arc<DownloadTransaction<RealDisk>>,
+    pub(super) reports: mpsc::Sender<Report>,
+    /// Every request and write under way: nothing is committed or removed before the last has ended.
+    pub(super) tasks: TaskTracker,
+}
+
+/// Neighbouring chunks and their bytes, as far as those came.
+struct Batch {
+    chunks: Vec<ChunkIndex>,
+    bytes: usize,
+    data: Vec<u8>,
+    /// Frees the buffer's share of memory when the batch is dropped.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// The raw bytes of an answer.
+struct Incoming {
+    stream: RecvHalf,
+    rest: Bytes,
+    unreported: u64,
+}
+
+impl Incoming {
+    /// The next bytes, at most `most` of them.
+    async fn take(&mut self, most: usize) -> Result<Bytes, WireError> {
+        if self.rest.is_empty() {
+            let what = "a run of chunks";
+            self.rest = self
+                .stream
+                .bytes()
+                .await?
+                .ok_or(WireError::EndedEarly { what })?;
+        }
+        Ok(self.rest.split_to(self.rest.len().min(most)))
+    }
+
+    /// Succeeds at the end of the stream and nowhere else.
+    async fn end(mut self) -> Result<(), WireError> {
+        if self.rest.is_empty() && self.stream.bytes().await?.is_none() {
+            Ok(())
+        } else {
+            Err(WireError::TooManyBytes)
+        }
+    }
+}
+
+impl Receiver {
+    /// Carries out one request and reports its end.
+    pub(super) async fn fetch(self: Arc<Self>, id: RequestId, link: Link, run: ChunkRun) {
+        let end = match self.receive(id, &link, run).await {
+            Ok(()) => Report::Finished { request: id },
+            Err(error) => {
+                tracing::debug!(peer = %link.peer.short(), %error, "a request for chunks failed");
+                Report::Failed {
+                    request: id,
+                    reason: failure_of(&error),
+                }
+            }
+        };
+        self.report(end).await;
+    }
+
+    /// Reports that the peer of a request has gone before it could be asked.
+    pub(super) async fn unreachable(self: Arc<Self>, id: RequestId) {
+        self.report(Report::Failed {
+            request: id,
+            reason: RunFailure::ConnectionLost,
+        })
+        .await;
+    }
+
+    async fn receive(
+        self: &Arc<Self>,
+        id: RequestId,
+        link: &Link,
+        run: ChunkRun,
+    ) -> Result<(), WireError> {
+        let mut stream = request(link, &self.question(run)).await?;
+        let expected = self.partial.map.run_bytes(run);
+        match answer(&mut stream).await? {
+            Answer::Data { bytes } if bytes == expected => {}
+            _ => {
+                return Err(WireError::Unexpected {
+                    expected: "the bytes of the run",
+                });
+            }
+        }
+        let mut incoming = Incoming {
+            stream,
+            rest: Bytes::new(),
+            unreported: 0,
+        };
+        let mut writing: Option<JoinHandle<()>> = None;
+        for chunks in self.batches(run) {
+            let mut batch = self.empty_batch(chunks).await;
+            self.fill(id, &mut incoming, &mut batch).await?;
+            finished(writing.take()).await;
+            let receiver = self.clone();
+            writing = Some(
+                self.tasks
+                    .spawn_blocking(move || receiver.store(id, &batch)),
+            );
+        }
+        finished(writing).await;
+        incoming.end().await
+    }
+
+    fn question(&self, run: ChunkRun) -> Request {
+        Request::GetGameFileChunk {
+            manifest: self.partial.payload.id(),
+            first: run.first().get(),
+            count: run.count(),
+        }
+    }
+
+    /// The run's chunks in batches: one large chunk, or small ones of together at most a chunk's size.
+    fn batches(&self, run: ChunkRun) -> Vec<Vec<ChunkIndex>> {
+        let mut batches: Vec<Vec<ChunkIndex>> = Vec::new();
+        let mut room = 0;
+        for chunk in run.chunks() {
+            let bytes = u64::from(self.partial.map.chunk_bytes(chunk));
+            match batches.last_mut() {
+                Some(batch) if bytes <= room => {
+                    batch.push(chunk);
+                    room -= bytes;
+                }
+                _ => {
+                    batches.push(vec![chunk]);
+                    room = CHUNK_BYTES - bytes;
+                }
+            }
+        }
+        batches
+    }
+
+    async fn empty_batch(&self, chunks: Vec<ChunkIndex>) -> Batch {
+        let bytes: usize = chunks
+            .iter()
+            .map(|chunk| self.partial.map.chunk_bytes(*chunk) as usize)
+            .sum();
+        let units = (bytes as u64).div_ceil(BUFFER_UNIT_BYTES);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let room = self
+            .context
+            .receiving_buffers
+            .clone()
+            .acquire_many_owned(units)
+            .await
+            .ok();
+        Batch {
+            chunks,
+            bytes,
+            data: Vec::with_capacity(bytes),
+            _room: room,
+        }
+    }
+
+    /// Receives the batch's bytes.
+    async fn fill(
+        &self,
+        id: RequestId,
+        incoming: &mut Incoming,
+        batch: &mut Batch,
+    ) -> Result<(), WireError> {
+        while batch.data.len() < batch.bytes {
+            let piece = incoming.take(batch.bytes - batch.data.len()).await?;
+            let bytes = piece.len() as u64;
+            self.context.download.pass(bytes).await;
+            batch.data.extend_from_slice(&piece);
+            incoming.unreported += bytes;
+            if incoming.unreported >= REPORT_BYTES {
+                self.context
+                    .ledger
+                    .received(&self.partial.game, incoming.unreported);
+                let bytes = std::mem::take(&mut incoming.unreported);
+                self.report(Report::Bytes { request: id, bytes }).await;
+            }
+        }
+        self.context
+            .ledger
+            .received(&self.partial.game, incoming.unreported);
+        let bytes = std::mem::take(&mut incoming.unreported);
+        self.report(Report::Bytes { request: id, bytes }).await;
+        Ok(())
+    }
+
+    /// Verifies and writes a batch. Blocking.
+    fn store(&self, id: RequestId, batch: &Batch) {
+        let (mut stored, mut rejected) = (Vec::new(), Vec::new());
+        let mut rest = batch.data.as_slice();
+        for chunk in &batch.chunks {
+            let bytes = self.partial.map.chunk_bytes(*chunk) as usize;
+            let (data, after) = rest.split_at(bytes);
+            rest = after;
+            if self.partial.holds(*chunk) {
+                stored.push(*chunk);
+                continue;
+            }
+            match self.transaction.write_chunk(*chunk, data) {
+                Ok(()) => stored.push(*chunk),
+                Err(error) if error.is_wrong_bytes() => rejected.push(*chunk),
+                Err(error) => {
+                    // A closed channel means that the download has ended.
+                    let _ = self.reports.blocking_send(Report::StoreFailed(error));
+                    return;
+                }
+            }
+        }
+        self.context.shelf.stored(&self.partial, &stored);
+        let _ = self.reports.blocking_send(Report::Batch {
+            request: id,
+            stored,
+            rejected,
+        });
+    }
+
+    async fn report(&self, report: Report) {
+        // A closed channel means that the download has ended.
+        let _ = self.reports.send(report).await;
+    }
+}
+
+/// Waits for a write. One that panicked has reported nothing, and its chunks are asked for again.
+async fn finished(write: Option<JoinHandle<()>>) {
+    if let Some(Err(panic)) = match write {
+        Some(write) => Some(write.await),
+        None => None,
+    } {
+        tracing::error!(%panic, "a write ended abnormally");
+    }
+}
+
+fn failure_of(error: &WireError) -> RunFailure {
+    match error {
+        WireError::Closed(_) => RunFailure::ConnectionLost,
+        WireError::Reset { code } if *code == ResetCode::GameChanged as u64 => {
+            RunFailure::GameChanged
+        }
+        WireError::Refused(refusal) => match refusal.code {
+            RefusalCode::Busy => RunFailure::Busy,
+            RefusalCode::NotHere => RunFailure::NotHere,
+            RefusalCode::GameChanged | RefusalCode::UnknownGame => RunFailure::GameChanged,
+            _ => RunFailure::Refused,
+        },
+        _ => RunFailure::Reset,
+    }
+}

@@ -1,0 +1,173 @@
+//! Asking the peers what a game is made of, and settling on one answer.
+
+use std::sync::Arc;
+
+use lanspread_disk::StoredPayload;
+use lanspread_proto::{GameId, ManifestId, PeerId, Version};
+
+use crate::{
+    choice::{self, Choice, Wanted},
+    command::DownloadRequest,
+    context::Context,
+    error::OperationError,
+    event::PeerEvent,
+    session,
+    view::{GameDetails, GameFileDescription},
+};
+
+/// What a download of `game` would fetch: what is here, else what the peers have.
+pub(crate) async fn details(
+    context: &Arc<Context>,
+    game: &GameId,
+) -> Result<GameDetails, OperationError> {
+    admit(context, game)?;
+    let library = context.home().library.clone();
+    let id = game.clone();
+    let local = tokio::task::spawn_blocking(move || library.payload_of(&id)).await;
+    match local {
+        Ok(Some(payload)) => Ok(describe(game, payload.stored(), Vec::new())),
+        _ => latest_details(context, game).await,
+    }
+}
+
+/// What a download of `game` would fetch, asked of the peers alone. Tells [`PeerEvent::GotGameFiles`].
+pub(crate) async fn latest_details(
+    context: &Arc<Context>,
+    game: &GameId,
+) -> Result<GameDetails, OperationError> {
+    let choice = choose(context, &DownloadRequest::latest(game.clone()))?;
+    let payload = manifest(context, game, &choice).await?;
+    let details = describe(game, &payload, choice.peers);
+    context
+        .events
+        .tell(PeerEvent::GotGameFiles(details.clone()));
+    Ok(details)
+}
+
+/// Settles on the payload of a request, and tells if peers disagree.
+pub(crate) fn choose(
+    context: &Context,
+    request: &DownloadRequest,
+) -> Result<Choice, OperationError> {
+    let choice = check(context, request)?;
+    if !choice.others.is_empty() {
+        context.events.tell(PeerEvent::ManifestConflict {
+            game: request.game.clone(),
+            version: choice.version.clone(),
+            chosen: choice.manifest,
+            others: choice.others.clone(),
+        });
+    }
+    Ok(choice)
+}
+
+/// Settles on the payload of a request.
+pub(crate) fn check(
+    context: &Context,
+    request: &DownloadRequest,
+) -> Result<Choice, OperationError> {
+    let game = &request.game;
+    admit(context, game)?;
+    let mut offers = context.game_db.offers(game);
+    if let Some(manifest) = request.manifest {
+        offers.retain(|offer| offer.summary.manifest == manifest);
+    }
+    if offers.is_empty() {
+        return Err(OperationError::NoSource { game: game.clone() });
+    }
+    let catalog_version = context.catalog.version(game);
+    let version = request.version.as_ref().or(catalog_version);
+    let pin_applies = catalog_version.is_none() || version == catalog_version;
+    let pinned = context.catalog.pinned(game).filter(|_| pin_applies);
+    choice::choose(&offers, Wanted { version, pinned }).ok_or_else(|| match version {
+        Some(version) => OperationError::NoSuchVersion {
+            game: game.clone(),
+            version: version.to_string(),
+        },
+        None => OperationError::NoSource { game: game.clone() },
+    })
+}
+
+/// Fetches the chosen manifest from the first of its peers that delivers it.
+pub(crate) async fn manifest(
+    context: &Arc<Context>,
+    game: &GameId,
+    choice: &Choice,
+) -> Result<StoredPayload, OperationError> {
+    let mut last = None;
+    for peer in &choice.peers {
+        match manifest_from(context, *peer, game, choice.manifest).await {
+            Ok(payload) => return Ok(payload),
+            Err(cause) => {
+                tracing::warn!(peer = %peer.short(), %game, cause, "no manifest from this peer");
+                last = Some(cause);
+            }
+        }
+    }
+    Err(match last {
+        Some(cause) => OperationError::Fetch {
+            game: game.clone(),
+            cause,
+        },
+        None => OperationError::NoSource { game: game.clone() },
+    })
+}
+
+async fn manifest_from(
+    context: &Context,
+    peer: PeerId,
+    game: &GameId,
+    manifest: ManifestId,
+) -> Result<StoredPayload, String> {
+    let link = context.links.get(peer).ok_or("the peer has gone")?;
+    session::fetch_manifest(&link, game, manifest)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Refuses a game that the catalog does not know.
+pub(crate) fn admit(context: &Context, game: &GameId) -> Result<(), OperationError> {
+    if context.catalog.admits(game) {
+        Ok(())
+    } else {
+        Err(OperationError::UnknownGame { game: game.clone() })
+    }
+}
+
+/// Refuses to go back to an older version that nobody asked for.
+pub(crate) fn refuse_older(
+    request: &DownloadRequest,
+    here: Option<&Version>,
+    offered: &Version,
+) -> Result<(), OperationError> {
+    match here {
+        Some(here) if offered < here && request.version.is_none() => Err(OperationError::Older {
+            game: request.game.clone(),
+            here: here.to_string(),
+            offered: offered.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn describe(game: &GameId, payload: &StoredPayload, peers: Vec<PeerId>) -> GameDetails {
+    let manifest = payload.manifest();
+    let files = manifest
+        .files()
+        .iter()
+        .map(|file| GameFileDescription {
+            path: file.path.clone(),
+            size: file.size,
+            executable: file.executable,
+            hash: file.hash,
+        })
+        .collect();
+    GameDetails {
+        game: game.clone(),
+        manifest: payload.id(),
+        version: manifest.version().clone(),
+        bytes: manifest.bytes(),
+        peers,
+        files,
+    }
+}

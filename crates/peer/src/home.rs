@@ -1,0 +1,274 @@
+//! The game directory: opened as a whole (locked, recovered, scanned), watched, and exchanged as a whole.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError},
+};
+
+use lanspread_disk::{
+    DirLock, Disk, DiskError, GAME_DIR_LOCK_NAME, Holder, LockError, RealDisk, StateDir,
+};
+use lanspread_install as install;
+use lanspread_library::{Catalog, Library, LibraryConfig, LibraryError, LibraryEvent};
+use lanspread_proto::GameId;
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    context::{Context, Home},
+    error::{ErrorCode, OperationError, StartError},
+    event::PeerEvent,
+    supervise::supervise,
+};
+
+/// Why a game directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum HomeError {
+    #[error("it cannot be locked")]
+    Lock(#[source] LockError),
+    #[error("it cannot be opened")]
+    Disk(#[source] DiskError),
+    #[error("it cannot be scanned")]
+    Library(#[source] LibraryError),
+}
+
+/// A game directory that was just opened, and what its library tells.
+pub(crate) struct Opened {
+    pub(crate) home: Home,
+    pub(crate) events: mpsc::Receiver<LibraryEvent>,
+}
+
+/// Locks, recovers and scans a game directory; makes it if it is missing. Blocking.
+pub(crate) fn open(
+    path: &Path,
+    state: &Arc<StateDir>,
+    catalog: &Arc<Catalog>,
+    holder: &Holder,
+) -> Result<Opened, HomeError> {
+    let disk = RealDisk::open_or_create(path).map_err(HomeError::Disk)?;
+    let lock = DirLock::acquire(path, GAME_DIR_LOCK_NAME, holder).map_err(HomeError::Lock)?;
+    recover_all(&disk, state);
+    let config = LibraryConfig::new(disk.clone(), state.clone(), catalog.clone());
+    let (library, events) = Library::open(config).map_err(HomeError::Library)?;
+    let home = Home {
+        path: path.to_owned(),
+        disk: Arc::new(disk),
+        library,
+        cancel: CancellationToken::new(),
+        _lock: lock,
+    };
+    Ok(Opened { home, events })
+}
+
+/// Brings every game to a state that a person would recognise. One game's failure does not stop the
+/// others: it is left as it is and told in the log.
+fn recover_all(disk: &RealDisk, state: &StateDir) {
+    for game in known_games(disk, state) {
+        match install::recover(disk, state, &game) {
+            Ok(recovered) => {
+                for path in recovered.quarantined {
+                    tracing::warn!(%game, path = %path.display(), "a damaged document was put aside");
+                }
+            }
+            Err(error) => tracing::error!(%game, %error, "a game could not be recovered"),
+        }
+    }
+}
+
+/// Games that have a folder here or documents in the state directory.
+fn known_games(disk: &RealDisk, state: &StateDir) -> BTreeSet<GameId> {
+    let folders = disk.list("").unwrap_or_default();
+    let documents = state.disk().list("games").unwrap_or_default();
+    folders
+        .into_iter()
+        .chain(documents)
+        .filter_map(|listed| listed.name.to_str()?.parse().ok())
+        .collect()
+}
+
+impl HomeError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Lock(LockError::Held { .. }) => ErrorCode::InUse,
+            _ => ErrorCode::Io,
+        }
+    }
+
+    pub(crate) fn at_start(self, path: &Path) -> StartError {
+        match self {
+            Self::Lock(error) => lock_error(error, path),
+            error => StartError::Directory {
+                path: path.to_owned(),
+                source: Box::new(error),
+            },
+        }
+    }
+}
+
+/// A lock that was not given, as the start tells it.
+pub(crate) fn lock_error(error: LockError, path: &Path) -> StartError {
+    match error {
+        LockError::Held { by, .. } => StartError::InUse {
+            path: path.to_owned(),
+            holder: by.map_or_else(
+                || "another process".to_owned(),
+                |by| format!("{} (process {})", by.name, by.pid),
+            ),
+        },
+        error => StartError::Directory {
+            path: path.to_owned(),
+            source: Box::new(error),
+        },
+    }
+}
+
+/// Watches the current game directory, and exchanges it for another one.
+pub(crate) struct HomeKeeper {
+    context: Arc<Context>,
+    holder: Holder,
+    monitor: JoinHandle<()>,
+}
+
+impl HomeKeeper {
+    /// Starts watching the context's game directory.
+    pub(crate) fn start(
+        context: Arc<Context>,
+        holder: Holder,
+        events: mpsc::Receiver<LibraryEvent>,
+    ) -> Self {
+        let monitor = watch(&context, events);
+        Self {
+            context,
+            holder,
+            monitor,
+        }
+    }
+
+    /// Uses another game directory. The new one is locked, recovered and scanned first, so that a
+    /// refusal changes nothing; the old one's games are withdrawn before the new one's are announced.
+    pub(crate) async fn move_to(&mut self, path: PathBuf) -> Result<(), OperationError> {
+        if path == self.context.home().path {
+            return Ok(());
+        }
+        let (state, catalog) = (self.context.state.clone(), self.context.catalog.clone());
+        let (target, holder) = (path.clone(), self.holder.clone());
+        let opening =
+            tokio::task::spawn_blocking(move || open(&target, &state, &catalog, &holder)).await;
+        let failed = |code, source| OperationError::GameDir {
+            path: path.clone(),
+            code,
+            source,
+        };
+        let opened = match opening {
+            Ok(opened) => opened.map_err(|error| failed(error.code(), Box::new(error)))?,
+            Err(panic) => return Err(failed(ErrorCode::Internal, Box::new(panic))),
+        };
+        self.context.shelf.clear();
+        let old = {
+            let mut home = self
+                .context
+                .home
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *home, Arc::new(opened.home))
+        };
+        old.cancel.cancel();
+        let monitor = watch(&self.context, opened.events);
+        // Waits for the old one, which may be hashing; a panic in it was told already.
+        let _ = std::mem::replace(&mut self.monitor, monitor).await;
+        self.context.library_changed();
+        Ok(())
+    }
+
+    /// Stops watching.
+    pub(crate) async fn close(self) {
+        self.context.home().cancel.cancel();
+        let _ = self.monitor.await;
+    }
+}
+
+fn watch(context: &Arc<Context>, events: mpsc::Receiver<LibraryEvent>) -> JoinHandle<()> {
+    let home = context.home();
+    let events = Arc::new(Mutex::new(events));
+    let (telling, cancel) = (context.clone(), home.cancel.clone());
+    supervise(
+        "library monitor",
+        context.events.clone(),
+        cancel,
+        move || run_local_game_monitor(telling.clone(), home.clone(), events.clone()),
+    )
+}
+
+/// Keeps what is announced in step with the game directory: scans, watches, hashes, tells. One of the
+/// long-lived tasks.
+pub(crate) async fn run_local_game_monitor(
+    context: Arc<Context>,
+    home: Arc<Home>,
+    events: Arc<Mutex<mpsc::Receiver<LibraryEvent>>>,
+) -> Result<(), LibraryError> {
+    let mut events = events.lock().await;
+    let mut snapshots = home.library.subscribe();
+    context.library_changed();
+    let monitor = home.library.run(home.cancel.clone());
+    tokio::pin!(monitor);
+    loop {
+        tokio::select! {
+            ended = &mut monitor => return ended,
+            Ok(()) = snapshots.changed() => {
+                snapshots.mark_unchanged();
+                context.library_changed();
+            }
+            Some(event) = events.recv() => tell(&context, event),
+        }
+    }
+}
+
+fn tell(context: &Context, event: LibraryEvent) {
+    match event {
+        LibraryEvent::Refused(refusal) => {
+            let mut reason = refusal.reason.to_string();
+            let mut cause = std::error::Error::source(&refusal.reason);
+            while let Some(error) = cause {
+                reason = format!("{reason}: {error}");
+                cause = error.source();
+            }
+            context.events.tell(PeerEvent::GameRefused {
+                folder: refusal.folder.clone(),
+                reason,
+            });
+        }
+        LibraryEvent::IndexProgress {
+            game,
+            bytes_done,
+            bytes_total,
+        } => {
+            context.events.tell(PeerEvent::IndexProgress {
+                game,
+                bytes_done,
+                bytes_total,
+            });
+        }
+        LibraryEvent::IndexDiscarded { error } => {
+            tracing::warn!(%error, "the library index is damaged and made anew");
+        }
+        LibraryEvent::IndexNotSaved { error } => {
+            let message = error.to_string();
+            context.events.tell(PeerEvent::RuntimeFailed {
+                task: "library index".into(),
+                message,
+            });
+        }
+        LibraryEvent::WatchesExhausted { folders } => {
+            tracing::warn!(
+                folders,
+                "no notices about changes in some folders; they are looked at now and then"
+            );
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,114 @@
+//! The connections: one per pair of peers.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use lanspread_proto::{PeerId, message::Hello};
+use lanspread_swarm::keeps;
+
+use crate::transport::{CloseCode, Link};
+
+/// Every introduced peer's connection. A cheap handle.
+#[derive(Debug, Clone)]
+pub(crate) struct Links {
+    us: PeerId,
+    table: Arc<Mutex<HashMap<PeerId, Entry>>>,
+    serials: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    link: Link,
+    incarnation: u64,
+    serial: Serial,
+}
+
+/// What became of a connection that introduced itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// The peer was not connected.
+    Joined(Serial),
+    /// The peer was connected; this connection has taken the place of the other, which is closed.
+    Replaced { new: Serial, old: Serial },
+    /// Another connection to the peer stays; this one is to be closed.
+    Duplicate,
+}
+
+/// Tells a connection from others to the same peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Serial(pub(crate) u64);
+
+impl Links {
+    pub(crate) fn new(us: PeerId) -> Self {
+        Self {
+            us,
+            table: Arc::default(),
+            serials: Arc::default(),
+        }
+    }
+
+    /// Takes in a connection whose peer has introduced itself.
+    ///
+    /// Of two that cross, the one that the smaller id dialled stays: both sides decide alike. A peer
+    /// that was restarted, which its incarnation shows, has lost its older connections.
+    pub(crate) fn admit(&self, link: &Link, hello: &Hello) -> Admitted {
+        let mut table = self.lock();
+        let serial = Serial(self.serials.fetch_add(1, Ordering::Relaxed));
+        let entry = Entry {
+            link: link.clone(),
+            incarnation: hello.incarnation,
+            serial,
+        };
+        let Some(other) = table.get(&link.peer) else {
+            table.insert(link.peer, entry);
+            return Admitted::Joined(serial);
+        };
+        let stays = |link: &Link| link.dialled == keeps(self.us, link.peer);
+        let same_process = other.incarnation == hello.incarnation;
+        if same_process && stays(&other.link) && !stays(link) {
+            return Admitted::Duplicate;
+        }
+        other.link.close(CloseCode::Duplicate);
+        let old = other.serial;
+        table.insert(link.peer, entry);
+        Admitted::Replaced { new: serial, old }
+    }
+
+    /// Forgets a connection; false when another has taken its place.
+    pub(crate) fn remove(&self, peer: PeerId, serial: Serial) -> bool {
+        let mut table = self.lock();
+        let is_this = table.get(&peer).is_some_and(|entry| entry.serial == serial);
+        if is_this {
+            table.remove(&peer);
+        }
+        is_this
+    }
+
+    pub(crate) fn get(&self, peer: PeerId) -> Option<Link> {
+        self.lock().get(&peer).map(|entry| entry.link.clone())
+    }
+
+    pub(crate) fn all(&self) -> Vec<Link> {
+        self.lock()
+            .values()
+            .map(|entry| entry.link.clone())
+            .collect()
+    }
+
+    /// The connection of this serial, if it is still the one to its peer.
+    pub(crate) fn by_serial(&self, serial: Serial) -> Option<Link> {
+        self.lock()
+            .values()
+            .find(|entry| entry.serial == serial)
+            .map(|entry| entry.link.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Entry>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,76 @@
+//! Removing what is on the disk: a downloaded game, or what an interrupted download left.
+
+use std::sync::Arc;
+
+use lanspread_install::{self as install, RemoveError};
+use lanspread_proto::GameId;
+
+use crate::{
+    context::Context,
+    download,
+    error::{ErrorCode, OperationError},
+    event::PeerEvent,
+};
+
+/// Removes a downloaded game that is not installed. The catalog has admitted it.
+pub(crate) async fn remove(context: Arc<Context>, game: GameId) -> Result<(), OperationError> {
+    let home = context.home();
+    let hold = home.library.hold(&game);
+    // Nobody is to fetch from what is going.
+    home.library.changed_on_disk(&game);
+    context.library_changed();
+    let (disk, state, id) = (home.disk.clone(), context.state.clone(), game.clone());
+    let removing =
+        tokio::task::spawn_blocking(move || install::remove_download(&*disk, &state, &id)).await;
+    drop(hold);
+    match removing {
+        Ok(removed) => removed.map_err(|error| refusal(&game, error))?,
+        Err(panic) => return Err(internal(game, panic)),
+    }
+    context.events.tell(PeerEvent::Removed { game });
+    Ok(())
+}
+
+/// Takes back what an interrupted download wrote.
+pub(crate) async fn discard_partial(
+    context: Arc<Context>,
+    game: GameId,
+) -> Result<(), OperationError> {
+    let home = context.home();
+    let hold = home.library.hold(&game);
+    let (disk, state, id) = (home.disk.clone(), context.state.clone(), game.clone());
+    let discarding =
+        tokio::task::spawn_blocking(move || install::discard_partial(&*disk, &state, &id)).await;
+    drop(hold);
+    match discarding {
+        Ok(done) => done.map_err(|error| download::store_error(&game, error))?,
+        Err(panic) => return Err(internal(game, panic)),
+    };
+    context
+        .events
+        .tell(PeerEvent::DownloadGameFilesCancelled { game });
+    Ok(())
+}
+
+fn refusal(game: &GameId, error: RemoveError) -> OperationError {
+    let game = game.clone();
+    match error {
+        RemoveError::NoRoot { .. } | RemoveError::NotDownloaded { .. } => {
+            OperationError::NotDownloaded { game }
+        }
+        RemoveError::Installed { .. } => OperationError::Installed { game },
+        error => OperationError::Store {
+            game,
+            code: ErrorCode::Io,
+            source: Box::new(error),
+        },
+    }
+}
+
+fn internal(game: GameId, panic: tokio::task::JoinError) -> OperationError {
+    OperationError::Store {
+        game,
+        code: ErrorCode::Internal,
+        source: Box::new(panic),
+    }
+}

@@ -1,0 +1,73 @@
+//! Answers about games: summaries and manifests.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lanspread_disk::StoredPayload;
+use lanspread_proto::{
+    GameId,
+    message::{self, Answer, GAMES_PER_PAGE, GameSummary, GamesPage, RefusalCode},
+};
+
+use super::refuse;
+use crate::{
+    context::Context,
+    transport::{SendHalf, WireError},
+};
+
+/// Chunk hashes are queued in pieces of this size.
+const HASHES_PIECE_BYTES: usize = 256 * 1024;
+
+pub(super) async fn list_games(context: &Context, mut send: SendHalf) -> Result<(), WireError> {
+    let shown = context.shelf.shown().borrow().clone();
+    let games: Vec<GameSummary> = shown.games.values().cloned().collect();
+    let mut pages = games.chunks(GAMES_PER_PAGE).peekable();
+    loop {
+        let games = pages.next().unwrap_or_default().to_vec();
+        let last = pages.peek().is_none();
+        send.message(&Answer::Games(GamesPage { games, last }))
+            .await?;
+        if last {
+            return send.finish();
+        }
+    }
+}
+
+pub(super) async fn get_game(
+    context: &Arc<Context>,
+    game: &GameId,
+    mut send: SendHalf,
+) -> Result<(), WireError> {
+    let Some(payload) = served_payload(context, game).await else {
+        return refuse(
+            send,
+            RefusalCode::UnknownGame,
+            format!("{game} is not served here"),
+        )
+        .await;
+    };
+    let (header, pages) = message::paginate(game, payload.id(), payload.manifest());
+    send.message(&Answer::Game(header)).await?;
+    for page in pages {
+        send.message(&Answer::GamePage(page)).await?;
+    }
+    let mut hashes = Bytes::from(message::hashes_to_bytes(payload.chunk_hashes()));
+    while !hashes.is_empty() {
+        let piece = hashes.split_to(hashes.len().min(HASHES_PIECE_BYTES));
+        send.bytes(piece).await?;
+    }
+    send.finish()
+}
+
+/// The payload that is announced for a game. Reading its manifest may touch the disk.
+async fn served_payload(context: &Arc<Context>, game: &GameId) -> Option<StoredPayload> {
+    if let Some(partial) = context.shelf.partial_of(game) {
+        return Some(partial.payload.clone());
+    }
+    let library = context.home().library.clone();
+    let game = game.clone();
+    let payload = tokio::task::spawn_blocking(move || library.payload_of(&game))
+        .await
+        .ok()??;
+    Some(payload.stored().clone())
+}

@@ -1,0 +1,139 @@
+//! Answering requests. One task per stream; it ends when the stream does, whoever ends it.
+
+mod library;
+mod payload;
+mod subscription;
+
+use std::sync::Arc;
+
+use lanspread_proto::{
+    limits,
+    message::{Answer, Hello, KnownPeer, Refusal, RefusalCode, Request},
+};
+use tokio::sync::{Mutex, watch};
+
+use crate::{
+    context::Context,
+    session::Sessions,
+    transport::{CloseCode, Incoming, Link, LinkClosed, RecvHalf, SendHalf, WireError},
+};
+
+/// Accepts connections for as long as the endpoint lives, and runs each authenticated one as a session.
+///
+/// One of the long-lived tasks. Authentication runs beside the loop, so that a slow caller holds
+/// nobody up.
+pub(crate) async fn run_server_component(
+    incoming: Arc<Mutex<Incoming>>,
+    sessions: Sessions,
+) -> Result<(), LinkClosed> {
+    let mut incoming = incoming.lock().await;
+    while let Some(caller) = incoming.accept().await {
+        let sessions = sessions.clone();
+        tokio::spawn(async move {
+            if let Some((link, streams)) = caller.authenticate().await {
+                sessions.start(link, streams);
+            }
+        });
+    }
+    Err(LinkClosed::Lost)
+}
+
+/// Answers the one request of a stream. `introduced` takes the peer's `Hello`.
+pub(crate) async fn answer(
+    context: Arc<Context>,
+    link: Link,
+    stream: (SendHalf, RecvHalf),
+    introduced: watch::Sender<Option<Hello>>,
+) {
+    let (send, mut receive) = stream;
+    let request = receive
+        .message("request", limits::FIRST_FRAME_TIMEOUT)
+        .await;
+    let answered = match request {
+        Ok(request) => dispatch(&context, &link, request, send, &introduced).await,
+        Err(error @ WireError::Frame(_)) => {
+            tracing::warn!(peer = %link.peer.short(), %error, "closing a connection that is not speaking the protocol");
+            link.close(CloseCode::Protocol);
+            return;
+        }
+        Err(error) => Err(error),
+    };
+    match answered {
+        Ok(()) => {}
+        Err(error) if error.is_closed() => {}
+        Err(error) => tracing::debug!(peer = %link.peer.short(), %error, "a request ended early"),
+    }
+}
+
+async fn dispatch(
+    context: &Arc<Context>,
+    link: &Link,
+    request: Request,
+    mut send: SendHalf,
+    introduced: &watch::Sender<Option<Hello>>,
+) -> Result<(), WireError> {
+    match request {
+        Request::Hello(hello) => {
+            send.message(&Answer::Hello(context.hello())).await?;
+            send.finish()?;
+            introduced.send_replace(Some(hello));
+            Ok(())
+        }
+        Request::Ping => reply(send, &Answer::Pong).await,
+        Request::ListGames => library::list_games(context, send).await,
+        Request::GetGame { game } => library::get_game(context, &game, send).await,
+        Request::GetGameFileData { manifest, file } => {
+            payload::send_file(context, manifest, file, send).await
+        }
+        Request::GetGameFileChunk {
+            manifest,
+            first,
+            count,
+        } => payload::send_run(context, manifest, first, count, send).await,
+        Request::Subscribe => subscription::push(context, send).await,
+        Request::GetPeers => reply(send, &known_peers(context, link)).await,
+        _ => {
+            refuse(
+                send,
+                RefusalCode::BadRequest,
+                "this request is not known here",
+            )
+            .await
+        }
+    }
+}
+
+fn known_peers(context: &Context, asking: &Link) -> Answer {
+    let peers = context
+        .game_db
+        .peers()
+        .into_iter()
+        .filter(|peer| peer.id != asking.peer)
+        .take(limits::PEER_ADDRESSES_MAX)
+        .map(|peer| KnownPeer {
+            peer: peer.id,
+            addr: peer.addr,
+        })
+        .collect();
+    Answer::Peers { peers }
+}
+
+async fn reply(mut send: SendHalf, answer: &Answer) -> Result<(), WireError> {
+    send.message(answer).await?;
+    send.finish()
+}
+
+async fn refuse(
+    send: SendHalf,
+    code: RefusalCode,
+    message: impl Into<String>,
+) -> Result<(), WireError> {
+    reply(
+        send,
+        &Answer::Refused(Refusal {
+            code,
+            message: message.into(),
+        }),
+    )
+    .await
+}

@@ -1,0 +1,338 @@
+//! Answers that carry payload: runs of chunks and whole files.
+//!
+//! Pieces are read on blocking threads, at most half of [`limits::BUFFERED_BYTES_MAX`] of them at a time
+//! over all transfers, and sent as they are. A file that is no longer what was hashed resets the
+//! stream with `game_changed`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lanspread_disk::{Disk, DiskError, DiskFile, RealDisk};
+use lanspread_library::LocalPayload;
+use lanspread_proto::{
+    ChunkMap, ChunkRun, ManifestId, limits,
+    message::{Answer, RefusalCode},
+};
+
+use super::refuse;
+use crate::{
+    context::{BUFFER_UNIT_BYTES, Context},
+    shelf::Partial,
+    transport::{ResetCode, SendHalf, WireError},
+};
+
+/// One read: large enough to be worth a thread's while, small enough to share the buffers fairly.
+const PIECE_BYTES: u64 = 256 * 1024;
+
+/// A payload that can be read from, complete or arriving.
+#[derive(Clone)]
+enum Source {
+    Complete {
+        payload: Arc<LocalPayload>,
+        disk: Arc<RealDisk>,
+    },
+    Partial(Arc<Partial>),
+}
+
+/// A part of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Extent {
+    file: usize,
+    offset: u64,
+    bytes: u64,
+}
+
+enum ReadError {
+    Disk(DiskError),
+    Changed,
+}
+
+pub(super) async fn send_run(
+    context: &Arc<Context>,
+    manifest: ManifestId,
+    first: u32,
+    count: u32,
+    send: SendHalf,
+) -> Result<(), WireError> {
+    let Some(source) = Source::find(context, manifest).await else {
+        return refuse(
+            send,
+            RefusalCode::UnknownGame,
+            "that payload is not served here",
+        )
+        .await;
+    };
+    let Some(run) = source.map().check_run(first, count) else {
+        let chunks = source.map().count();
+        let message = format!("chunks {first} to {first}+{count} are not among its {chunks}");
+        return refuse(send, RefusalCode::BadRequest, message).await;
+    };
+    let bytes = source.map().run_bytes(run);
+    if let Err(limit) = limits::check("a run's size in bytes", bytes, limits::RUN_BYTES_MAX) {
+        return refuse(send, RefusalCode::Limit, limit.to_string()).await;
+    }
+    if !source.holds(run) {
+        return refuse(
+            send,
+            RefusalCode::NotHere,
+            "not all of these chunks are here",
+        )
+        .await;
+    }
+    let extents = extents(source.map(), run);
+    send_extents(context, &source, extents, bytes, send).await
+}
+
+pub(super) async fn send_file(
+    context: &Arc<Context>,
+    manifest: ManifestId,
+    file: u32,
+    send: SendHalf,
+) -> Result<(), WireError> {
+    let Some(source) = Source::find(context, manifest).await else {
+        return refuse(
+            send,
+            RefusalCode::UnknownGame,
+            "that payload is not served here",
+        )
+        .await;
+    };
+    let file = file as usize;
+    if file >= source.map().file_count() {
+        let files = source.map().file_count();
+        let message = format!("file {file} is not among its {files}");
+        return refuse(send, RefusalCode::BadRequest, message).await;
+    }
+    let chunks = source.map().chunks_of(file);
+    let run = source
+        .map()
+        .check_run(chunks.start, chunks.end - chunks.start);
+    if run.is_some_and(|run| !source.holds(run)) {
+        return refuse(send, RefusalCode::NotHere, "not all of that file is here").await;
+    }
+    let bytes = source.map().file_bytes(file);
+    send_extents(
+        context,
+        &source,
+        vec![Extent {
+            file,
+            offset: 0,
+            bytes,
+        }],
+        bytes,
+        send,
+    )
+    .await
+}
+
+async fn send_extents(
+    context: &Arc<Context>,
+    source: &Source,
+    extents: Vec<Extent>,
+    bytes: u64,
+    mut send: SendHalf,
+) -> Result<(), WireError> {
+    let transfer = context.ledger.begin(source.game());
+    send.message(&Answer::Data { bytes }).await?;
+    for piece in pieces(extents) {
+        let piece_bytes: u64 = piece.iter().map(|extent| extent.bytes).sum();
+        let units = u32::try_from(piece_bytes.div_ceil(BUFFER_UNIT_BYTES)).unwrap_or(u32::MAX);
+        let buffers = context
+            .serving_buffers
+            .clone()
+            .acquire_many_owned(units)
+            .await;
+        context.upload.pass(piece_bytes).await;
+        let reading = source.clone();
+        let read = tokio::task::spawn_blocking(move || reading.read(&piece)).await;
+        match read {
+            Ok(Ok(data)) => send.bytes(data).await?,
+            Ok(Err(error)) => {
+                error.report(context, source);
+                send.reset(ResetCode::GameChanged);
+                return Ok(());
+            }
+            // A panic in there is a fault of ours; the stream resets as it is dropped.
+            Err(_) => return Ok(()),
+        }
+        drop(buffers);
+        transfer.sent(piece_bytes);
+    }
+    send.finish()
+}
+
+impl Source {
+    async fn find(context: &Arc<Context>, manifest: ManifestId) -> Option<Self> {
+        if let Some(partial) = context.shelf.partial(manifest) {
+            return Some(Self::Partial(partial));
+        }
+        let home = context.home();
+        let library = home.library.clone();
+        let payload = tokio::task::spawn_blocking(move || library.payload(&manifest))
+            .await
+            .ok()??;
+        Some(Self::Complete {
+            payload,
+            disk: home.disk.clone(),
+        })
+    }
+
+    fn map(&self) -> &ChunkMap {
+        match self {
+            Self::Complete { payload, .. } => payload.map(),
+            Self::Partial(partial) => &partial.map,
+        }
+    }
+
+    fn game(&self) -> &lanspread_proto::GameId {
+        match self {
+            Self::Complete { payload, .. } => payload.game(),
+            Self::Partial(partial) => &partial.game,
+        }
+    }
+
+    fn holds(&self, run: ChunkRun) -> bool {
+        match self {
+            Self::Complete { .. } => true,
+            Self::Partial(partial) => run.chunks().all(|chunk| partial.holds(chunk)),
+        }
+    }
+
+    /// Reads extents one after another into one buffer.
+    fn read(&self, extents: &[Extent]) -> Result<Bytes, ReadError> {
+        let bytes: u64 = extents.iter().map(|extent| extent.bytes).sum();
+        let mut buffer = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
+        let mut rest = buffer.as_mut_slice();
+        for extent in extents {
+            let (part, after) =
+                rest.split_at_mut(usize::try_from(extent.bytes).unwrap_or(usize::MAX));
+            self.read_extent(*extent, part)?;
+            rest = after;
+        }
+        Ok(buffer.into())
+    }
+
+    fn read_extent(&self, extent: Extent, buffer: &mut [u8]) -> Result<(), ReadError> {
+        let (manifest, disk) = match self {
+            Self::Complete { payload, disk } => (payload.manifest(), disk),
+            Self::Partial(partial) => (partial.payload.manifest(), &partial.disk),
+        };
+        let path = format!("{}/{}", self.game(), manifest.files()[extent.file].path);
+        let file = disk.open_read(&path).map_err(ReadError::Disk)?;
+        if let Self::Complete { payload, .. } = self
+            && file.stamp().map_err(ReadError::Disk)? != payload.stamps()[extent.file]
+        {
+            return Err(ReadError::Changed);
+        }
+        let read = file
+            .read_at(buffer, extent.offset)
+            .map_err(ReadError::Disk)?;
+        if read == buffer.len() {
+            Ok(())
+        } else {
+            Err(ReadError::Changed)
+        }
+    }
+}
+
+impl ReadError {
+    /// Tells the operator, and has the game looked at again.
+    fn report(&self, context: &Context, source: &Source) {
+        let game = source.game();
+        match self {
+            Self::Disk(error) => {
+                tracing::warn!(%game, %error, "a file that is served cannot be read")
+            }
+            Self::Changed => tracing::warn!(%game, "a file changed while it was served"),
+        }
+        if matches!(source, Source::Complete { .. }) {
+            context.home().library.changed_on_disk(game);
+        }
+    }
+}
+
+/// The parts of files that a run covers; neighbouring chunks of one file are one extent.
+fn extents(map: &ChunkMap, run: ChunkRun) -> Vec<Extent> {
+    let mut extents: Vec<Extent> = Vec::new();
+    for chunk in run.chunks() {
+        let span = map.span(chunk);
+        match extents.last_mut() {
+            Some(last) if last.file == span.file => last.bytes += u64::from(span.bytes),
+            _ => extents.push(Extent {
+                file: span.file,
+                offset: span.offset,
+                bytes: span.bytes.into(),
+            }),
+        }
+    }
+    extents
+}
+
+/// Cuts extents into reads of at most [`PIECE_BYTES`]; small files share one.
+fn pieces(extents: Vec<Extent>) -> impl Iterator<Item = Vec<Extent>> {
+    let mut rest = extents.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let (mut piece, mut room) = (Vec::new(), PIECE_BYTES);
+        while let Some(extent) = rest.peek_mut() {
+            if room == 0 {
+                break;
+            }
+            let taken = extent.bytes.min(room);
+            piece.push(Extent {
+                bytes: taken,
+                ..*extent
+            });
+            room -= taken;
+            extent.offset += taken;
+            extent.bytes -= taken;
+            if extent.bytes == 0 {
+                rest.next();
+            }
+        }
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use lanspread_proto::CHUNK_BYTES;
+
+    use super::*;
+
+    #[test]
+    fn pieces_cover_a_run_once_and_in_order() {
+        let map = ChunkMap::new(vec![100, 0, 3 * CHUNK_BYTES + 7, 200]);
+        let run = map.check_run(0, map.count()).unwrap();
+        let extents = extents(&map, run);
+        assert_eq!(extents.len(), 3);
+        let all: Vec<Extent> = pieces(extents).flatten().collect();
+        assert_eq!(
+            all.iter().map(|extent| extent.bytes).sum::<u64>(),
+            map.bytes()
+        );
+        for piece in pieces(vec![Extent {
+            file: 0,
+            offset: 5,
+            bytes: 3 * PIECE_BYTES + 1,
+        }]) {
+            assert!(piece.iter().map(|extent| extent.bytes).sum::<u64>() <= PIECE_BYTES);
+        }
+        let of_large: Vec<_> = all.iter().filter(|extent| extent.file == 2).collect();
+        let mut offset = 0;
+        for extent in of_large {
+            assert_eq!(extent.offset, offset);
+            offset += extent.bytes;
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_one_empty_piece_or_none() {
+        let empty = vec![Extent {
+            file: 0,
+            offset: 0,
+            bytes: 0,
+        }];
+        let bytes: u64 = pieces(empty).flatten().map(|extent| extent.bytes).sum();
+        assert_eq!(bytes, 0);
+    }
+}

@@ -1,0 +1,329 @@
+//! Starting a peer, and stopping it.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use lanspread_disk::{DirLock, Holder, STATE_DIR_LOCK_NAME, StateDir};
+use lanspread_library::Catalog;
+use lanspread_mdns::{Discovery, MdnsConfig, MdnsDiscovery, PartyHint};
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    config::{DiscoveryMode, PeerConfig, Services},
+    context::{Context, ContextParts},
+    error::StartError,
+    event::PeerEvent,
+    handle::PeerRuntimeHandle,
+    home::{self, HomeKeeper, Opened},
+    neighbours::{self, Neighbours, run_peer_discovery},
+    runtime::{MESSAGES_BUFFERED_MAX, Runtime},
+    serve::run_server_component,
+    session::{Sessions, run_ping_service},
+    supervise::supervise,
+    transport::{CloseCode, Endpoint, EndpointConfig, HandshakeRefused, Identity, Incoming},
+};
+
+/// Pings that wait to be sent.
+const PINGS_BUFFERED_MAX: usize = 64;
+
+/// What shutting down waits for discovery's goodbye and for the sessions, each.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Closing a connection sends packets; they need this long to leave before the process may end.
+const PACKETS_LEAVE: Duration = Duration::from_millis(150);
+
+/// Everything that touches the disk before the network is used.
+struct Grounds {
+    state: Arc<StateDir>,
+    catalog: Arc<Catalog>,
+    identity: Identity,
+    opened: Opened,
+    holder: Holder,
+    lock: DirLock,
+}
+
+/// Starts a peer: locks its directories, recovers what a crash interrupted, scans the library, listens,
+/// announces itself. Runs on the tokio runtime that calls it, which must have time and IO enabled.
+/// Events go to `tx_events` as well, if it is given; a full channel loses events and says so.
+///
+/// # Errors
+/// [`StartError`], naming the directory or address that cannot be used.
+pub async fn start_peer(
+    config: PeerConfig,
+    services: Services,
+    tx_events: Option<mpsc::Sender<PeerEvent>>,
+) -> Result<PeerRuntimeHandle, StartError> {
+    let Services {} = services;
+    let grounds = prepare(&config).await?;
+    let (endpoint, incoming) = Endpoint::bind(&EndpointConfig {
+        listen: config.listen,
+        listen_elsewhere: config.listen_elsewhere,
+        identity: &grounds.identity,
+        party: &config.party,
+        connections_per_address_max: config.connections_per_address_max,
+    })
+    .map_err(|error| StartError::Listen {
+        addr: config.listen,
+        source: Box::new(error),
+    })?;
+    let discovery = discover(&config, &grounds.identity, endpoint.listen_addr())?;
+    let Grounds {
+        state,
+        catalog,
+        identity,
+        opened,
+        holder,
+        lock,
+    } = grounds;
+    let context = Context::new(ContextParts {
+        id: identity.id,
+        name: config.name.clone(),
+        listen: endpoint.listen_addr(),
+        incarnation: rand::random(),
+        game_db: config.game_db.clone(),
+        state,
+        catalog,
+        reserve_bytes: config.reserve_bytes,
+        rate_limits: config.rate_limits,
+        home: opened.home,
+    });
+    if let Some(subscriber) = tx_events {
+        context.events.forward_to(subscriber);
+    }
+    let keeper = HomeKeeper::start(context.clone(), holder, opened.events);
+    let party = party_hint(&config);
+    let network = Network {
+        endpoint,
+        incoming,
+        discovery,
+        party,
+        manual: config.manual_peers,
+    };
+    Ok(launch(context, keeper, network, lock))
+}
+
+async fn prepare(config: &PeerConfig) -> Result<Grounds, StartError> {
+    let config = config.clone();
+    let shown = config.state_dir.clone();
+    let preparing = tokio::task::spawn_blocking(move || prepare_blocking(&config));
+    preparing.await.unwrap_or_else(|panic| {
+        Err(StartError::Directory {
+            path: shown,
+            source: Box::new(panic),
+        })
+    })
+}
+
+fn prepare_blocking(config: &PeerConfig) -> Result<Grounds, StartError> {
+    let unusable =
+        |path: &Path, source: Box<dyn std::error::Error + Send + Sync>| StartError::Directory {
+            path: path.to_owned(),
+            source,
+        };
+    let holder = Holder {
+        pid: std::process::id(),
+        name: config.name.clone(),
+        control: config.control.clone(),
+    };
+    let state = StateDir::open(&config.state_dir)
+        .map_err(|error| unusable(&config.state_dir, Box::new(error)))?;
+    let lock = DirLock::acquire(&config.state_dir, STATE_DIR_LOCK_NAME, &holder)
+        .map_err(|error| home::lock_error(error, &config.state_dir))?;
+    let catalog = match &config.catalog {
+        Some(path) => Catalog::load(path).map_err(|error| StartError::Catalog(Box::new(error)))?,
+        None => Catalog::default(),
+    };
+    let identity = Identity::load_or_make(&state, &config.party)
+        .map_err(|error| StartError::Identity(Box::new(error)))?;
+    let (state, catalog) = (Arc::new(state), Arc::new(catalog));
+    let opened = home::open(&config.game_dir, &state, &catalog, &holder)
+        .map_err(|error| error.at_start(&config.game_dir))?;
+    Ok(Grounds {
+        state,
+        catalog,
+        identity,
+        opened,
+        holder,
+        lock,
+    })
+}
+
+fn discover(
+    config: &PeerConfig,
+    identity: &Identity,
+    listen: SocketAddr,
+) -> Result<Option<Arc<dyn Discovery>>, StartError> {
+    match &config.discovery {
+        DiscoveryMode::Mdns(interfaces) => {
+            let interfaces = interfaces.clone().listening_on(listen.ip());
+            let mdns = MdnsDiscovery::start(MdnsConfig {
+                interfaces,
+                ..MdnsConfig::new(identity.id)
+            })
+            .map_err(|error| StartError::Discovery(Box::new(error)))?;
+            Ok(Some(Arc::new(mdns)))
+        }
+        DiscoveryMode::Memory(network) => {
+            Ok(Some(Arc::new(network.join(identity.id, listen.ip()))))
+        }
+        DiscoveryMode::Off => Ok(None),
+    }
+}
+
+fn party_hint(config: &PeerConfig) -> PartyHint {
+    config
+        .party
+        .short()
+        .parse()
+        .expect("ten hexadecimal digits are a party hint")
+}
+
+struct Network {
+    endpoint: Endpoint,
+    incoming: Incoming,
+    discovery: Option<Arc<dyn Discovery>>,
+    party: PartyHint,
+    manual: Vec<String>,
+}
+
+/// Starts the long-lived tasks and the loop that ends them.
+fn launch(
+    context: Arc<Context>,
+    keeper: HomeKeeper,
+    network: Network,
+    lock: DirLock,
+) -> PeerRuntimeHandle {
+    let (messages, inbox) = mpsc::channel(MESSAGES_BUFFERED_MAX);
+    let (commands, orders) = mpsc::channel(MESSAGES_BUFFERED_MAX);
+    let (news, heard) = mpsc::channel(neighbours::NEWS_BUFFERED_MAX);
+    let (wishes, wished) = mpsc::channel(MESSAGES_BUFFERED_MAX);
+    let (pings, wanted) = mpsc::channel(PINGS_BUFFERED_MAX);
+    let stopped = CancellationToken::new();
+    let handle = PeerRuntimeHandle {
+        context: context.clone(),
+        messages,
+        commands,
+        stopped,
+    };
+    let sessions = Sessions::new(context.clone(), news.clone());
+    let Network {
+        endpoint,
+        mut incoming,
+        discovery,
+        party,
+        manual,
+    } = network;
+
+    let refused = incoming.take_refused();
+    let incoming = Arc::new(Mutex::new(incoming));
+    let (events, cancel) = (context.events.clone(), context.cancel.clone());
+    let serving = sessions.clone();
+    let server = supervise("server", events.clone(), cancel.clone(), move || {
+        run_server_component(incoming.clone(), serving.clone())
+    });
+    let (pinging, wanted) = (context.clone(), Arc::new(Mutex::new(wanted)));
+    let ping = supervise("ping service", events.clone(), cancel.clone(), move || {
+        run_ping_service(pinging.clone(), wanted.clone(), news.clone())
+    });
+    let neighbours = Neighbours {
+        context: context.clone(),
+        endpoint: Arc::new(endpoint),
+        sessions: sessions.clone(),
+        discovery: discovery.clone(),
+        party,
+        manual_peers: manual,
+        pings,
+    };
+    let inputs = Arc::new(Mutex::new((heard, wished)));
+    let finding = supervise("discovery", events, cancel, move || {
+        run_peer_discovery(neighbours.clone(), inputs.clone())
+    });
+    tokio::spawn(report_strangers(context.clone(), refused));
+
+    let life = Life {
+        context,
+        discovery,
+        sessions,
+        tasks: vec![server, ping, finding],
+        lock,
+    };
+    let runtime = Runtime::new(handle.clone(), keeper, wishes);
+    let span = tracing::info_span!("peer", id = %handle.id().short());
+    let stopped = handle.stopped.clone();
+    tokio::spawn(
+        async move {
+            life.live(runtime, inbox, orders).await;
+            stopped.cancel();
+        }
+        .instrument(span),
+    );
+    handle
+}
+
+async fn report_strangers(context: Arc<Context>, mut refused: mpsc::Receiver<HandshakeRefused>) {
+    while let Some(HandshakeRefused { addr }) = refused.recv().await {
+        context.met_stranger(addr);
+    }
+}
+
+/// A peer's life from the first event to the last.
+struct Life {
+    context: Arc<Context>,
+    discovery: Option<Arc<dyn Discovery>>,
+    sessions: Sessions,
+    tasks: Vec<JoinHandle<()>>,
+    lock: DirLock,
+}
+
+impl Life {
+    async fn live(
+        self,
+        mut runtime: Runtime,
+        inbox: mpsc::Receiver<crate::runtime::Message>,
+        orders: mpsc::Receiver<crate::command::PeerCommand>,
+    ) {
+        let context = &self.context;
+        context.events.tell(PeerEvent::Ready {
+            peer: context.id,
+            name: context.name.clone(),
+            listen: context.listen,
+            version: env!("CARGO_PKG_VERSION").into(),
+        });
+        runtime.run(inbox, orders).await;
+        context.events.tell(PeerEvent::ShuttingDown);
+        runtime.close_home().await;
+        self.say_goodbye().await;
+        tracing::info!("stopped");
+        drop(self.lock);
+    }
+
+    /// Withdraws the announcement, closes every connection with a code, and waits for the tasks.
+    async fn say_goodbye(&self) -> () {
+        let farewell = async {
+            if let Some(discovery) = &self.discovery
+                && let Err(error) = discovery.withdraw().await
+            {
+                tracing::debug!(%error, "discovery did not confirm the goodbye");
+            }
+        };
+        self.context.cancel.cancel();
+        let links = self.context.links.all();
+        links.iter().for_each(|link| link.close(CloseCode::Goodbye));
+        let parting = async {
+            self.sessions.ended().await;
+            tokio::time::sleep(PACKETS_LEAVE).await;
+        };
+        let both = async { tokio::join!(farewell, parting) };
+        if timeout(FAREWELL_TIMEOUT, both).await.is_err() {
+            tracing::debug!("some goodbyes were not said in time");
+        }
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
