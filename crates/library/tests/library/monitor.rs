@@ -359,3 +359,18 @@ async fn a_snapshot_only_comes_when_something_changed() {
     assert!(Arc::ptr_eq(&snapshot, &again) || again.revision == snapshot.revision);
     run.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_game_that_is_still_being_copied_is_looked_at_again() {
+    let mut lab = Lab::new();
+    lab.timing.quiet_max = Duration::from_secs(1);
+    lab.put_game("game", "1");
+    let run = lab.run();
+    let early = run.announced("game", None).await;
+    // Deeper than any watch.
+    lab.put("game/data/late.bin", "late");
+    let whole = run.announced("game", Some(early)).await;
+    let payload = run.library.payload(&whole).unwrap();
+    assert_eq!(payload.manifest().files().len(), 3);
+    run.stop().await;
+}
