@@ -10,6 +10,7 @@ mod system;
 mod system;
 
 use std::{
+    collections::BTreeSet,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -120,12 +121,15 @@ impl RealDisk {
         self.open_file("open", path, access)?.sync()
     }
 
-    /// Whether one sync of this folder's file system covers `path` as well.
-    fn covers(&self, path: &str) -> bool {
-        let top = path.split_once('/').map_or("", |(top, _)| top);
-        check(top)
-            .and_then(|()| system::same_file_system(&self.root, top))
-            .unwrap_or(false)
+    /// Whether one sync of this folder's file system covers all of `paths`.
+    fn covers(&self, paths: &[&str]) -> bool {
+        let top = |path: &&'_ str| path.split_once('/').map_or("", |(top, _)| top).to_owned();
+        let tops: BTreeSet<String> = paths.iter().map(top).collect();
+        tops.iter().all(|top| {
+            check(top)
+                .and_then(|()| system::same_file_system(&self.root, top))
+                .unwrap_or(false)
+        })
     }
 
     fn sync_in_threads(&self, paths: &[&str]) -> Result<(), DiskError> {
@@ -242,7 +246,7 @@ impl Disk for RealDisk {
         if paths.len() <= SYNC_ONE_BY_ONE_MAX {
             return paths.iter().try_for_each(|path| self.sync_one(path));
         }
-        if system::CAN_SYNC_FILE_SYSTEM && paths.iter().all(|path| self.covers(path)) {
+        if system::CAN_SYNC_FILE_SYSTEM && self.covers(paths) {
             return system::sync_file_system(&self.root)
                 .map_err(|source| self.error("sync the file system of", "", source));
         }

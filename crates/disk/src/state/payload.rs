@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lanspread_proto::{GameId, Hash, Manifest, ManifestError, ManifestId};
 
 use super::{CHUNKS_NAME, MANIFEST_NAME, StateDir, StateDocument, StateError};
-use crate::{entry::FileMode, verbs::Disk};
+use crate::{entry::FileMode, error::DiskError, verbs::Disk};
 
 /// A file of chunk hashes: these bytes, the manifest's id, the hashes. The number is its format.
 const CHUNKS_MAGIC: &[u8; 8] = b"lanchk\0\x01";
@@ -78,10 +78,9 @@ impl<D: Disk> StateDir<D> {
     }
 
     /// Forgets the payload of a game.
-    pub fn remove_payload(&self, game: &GameId) -> Result<(), StateError> {
+    pub fn remove_payload(&self, game: &GameId) -> Result<(), DiskError> {
         self.remove(&Self::game_path(game, MANIFEST_NAME))?;
-        self.remove(&Self::game_path(game, CHUNKS_NAME))?;
-        Ok(())
+        self.remove(&Self::game_path(game, CHUNKS_NAME))
     }
 
     /// Reads the chunk hashes that belong to `manifest`; damaged if they belong to another.

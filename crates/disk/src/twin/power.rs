@@ -56,15 +56,16 @@ impl Default for PowerCutDisk {
 impl PowerCutDisk {
     /// An empty disk.
     pub fn new() -> Self {
-        Self::from_tree(Tree::new(), 1)
+        Self::from_tree(Tree::new())
     }
 
     /// The disk of a machine that comes up again after a cut that left `image`.
     pub fn from_image(image: &Image) -> Self {
-        Self::from_tree(image.tree.clone(), 1 << 32)
+        Self::from_tree(image.tree.clone())
     }
 
-    fn from_tree(tree: Tree, next_inode: Inode) -> Self {
+    fn from_tree(tree: Tree) -> Self {
+        let next_inode = tree.last_inode() + 1;
         let state = State {
             now: tree.clone(),
             origin: tree,
@@ -375,17 +376,14 @@ impl Disk for PowerCutDisk {
     }
 
     fn create_new(&self, path: &str, mode: FileMode) -> Result<PowerCutFile, DiskError> {
-        let node = match Node::new_file() {
-            Node::File {
-                content, modified, ..
-            } => Node::File {
-                content,
-                executable: mode == FileMode::Executable,
-                modified,
-            },
-            other => other,
-        };
-        let inode = self.link("create", path, node)?;
+        let inode = self.link("create", path, Node::new_file())?;
+        if mode == FileMode::Executable {
+            // The bit is the file's, not its name's: it needs the file's own sync.
+            self.lock().change(Change::SetExecutable {
+                inode,
+                executable: true,
+            });
+        }
         Ok(PowerCutFile {
             disk: self.clone(),
             path: path.into(),

@@ -115,6 +115,10 @@ impl Tree {
         }
     }
 
+    pub(super) fn last_inode(&self) -> Inode {
+        self.nodes.keys().next_back().copied().unwrap_or(ROOT)
+    }
+
     pub(super) fn get(&self, inode: Inode) -> Option<&Node> {
         self.nodes.get(&inode)
     }
