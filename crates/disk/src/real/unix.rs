@@ -78,6 +78,10 @@ pub(super) fn open_folder(root: &Dir, path: &str) -> io::Result<Dir> {
 
 pub(super) fn open_file(root: &Dir, path: &str, access: Access) -> io::Result<File> {
     let file = File::from(open_under(root, path, access.flags(), access.mode())?);
+    if matches!(access, Access::New(_)) {
+        // Made by this very call.
+        return Ok(file);
+    }
     let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
     match kind {
         FileType::RegularFile => Ok(file),

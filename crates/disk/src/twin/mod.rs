@@ -8,11 +8,11 @@
 //! The two go together: record and fail on top, cut the power below.
 
 mod crash;
+mod memory;
 mod power;
 mod recording;
 mod tree;
 
-pub use power::PowerCutDisk;
-pub use power::PowerCutFile;
+pub use power::{PowerCutDisk, PowerCutFile};
 pub use recording::{Operation, RecordingDisk, RecordingFile, Verb, Verdict};
 pub use tree::{Image, ImageNode};
