@@ -9,8 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lanspread_disk::{DirLock, RealDisk, StateDir};
-use lanspread_library::{Catalog, Library, LocalState};
+use lanspread_disk::{RealDisk, StateDir};
+use lanspread_library::{Catalog, Library, LocalGame, LocalState};
 use lanspread_proto::{
     GameId, ManifestId, PeerId, Version, limits,
     message::{Hello, PROTOCOL_VERSION},
@@ -33,7 +33,7 @@ use crate::{
 const NEWS_BUFFERED_MAX: usize = 1024;
 
 /// A machine of another party is told of again after this.
-const STRANGER_AGAIN: Duration = Duration::from_secs(60);
+const STRANGER_AGAIN: Duration = Duration::from_mins(1);
 
 /// Machines of other parties that are remembered.
 const STRANGERS_MAX: usize = 1024;
@@ -77,7 +77,6 @@ pub(crate) struct Home {
     pub(crate) disk: Arc<RealDisk>,
     pub(crate) library: Library,
     pub(crate) cancel: CancellationToken,
-    pub(crate) _lock: DirLock,
 }
 
 /// A change of what other peers hold.
@@ -186,6 +185,22 @@ impl Context {
         });
     }
 
+    /// Waits until what is here of a game has been hashed, and has it hashed before all others.
+    pub(crate) async fn until_indexed(&self, game: &GameId) {
+        let library = self.home().library.clone();
+        let mut snapshots = library.subscribe();
+        let indexed = snapshots.wait_for(|snapshot| {
+            let indexing = |local: &LocalGame| local.state == LocalState::Indexing;
+            let waiting = snapshot.get(game).is_some_and(indexing);
+            if waiting {
+                library.prioritise(game);
+            }
+            !waiting
+        });
+        // The library, which holds the sender, is alive.
+        let _ = indexed.await;
+    }
+
     /// Tells that a machine of another party was met; once a minute for each address.
     pub(crate) fn met_stranger(&self, addr: Option<SocketAddr>) {
         let now = Instant::now();
@@ -241,10 +256,8 @@ impl Context {
             view.installed_version.clone_from(&local.installed_version);
             view.state = match local.state {
                 LocalState::Absent => GameState::Remote,
-                LocalState::Partial => GameState::Partial,
-                LocalState::Indexing | LocalState::Downloaded | LocalState::Refused => {
-                    GameState::Downloaded
-                }
+                LocalState::Partial | LocalState::Refused => GameState::Partial,
+                LocalState::Indexing | LocalState::Downloaded => GameState::Downloaded,
             };
             if matches!(view.state, GameState::Downloaded) {
                 view.bytes = local.bytes;

@@ -21,6 +21,7 @@ pub(crate) async fn details(
     game: &GameId,
 ) -> Result<GameDetails, OperationError> {
     admit(context, game)?;
+    context.until_indexed(game).await;
     let library = context.home().library.clone();
     let id = game.clone();
     let local = tokio::task::spawn_blocking(move || library.payload_of(&id)).await;

@@ -340,7 +340,9 @@ mod tests {
             panic!("{holders:?}")
         };
         assert_eq!(
-            held.iter().map(|chunk| chunk.get()).collect::<Vec<_>>(),
+            held.iter()
+                .map(lanspread_proto::ChunkIndex::get)
+                .collect::<Vec<_>>(),
             [2, 3, 7]
         );
         db.games_changed(peer(0), false, vec![summary("doom", "1", true)], &[]);

@@ -40,6 +40,7 @@ pub(crate) enum HomeError {
 /// A game directory that was just opened, and what its library tells.
 pub(crate) struct Opened {
     pub(crate) home: Home,
+    pub(crate) lock: DirLock,
     pub(crate) events: mpsc::Receiver<LibraryEvent>,
 }
 
@@ -60,9 +61,8 @@ pub(crate) fn open(
         disk: Arc::new(disk),
         library,
         cancel: CancellationToken::new(),
-        _lock: lock,
     };
-    Ok(Opened { home, events })
+    Ok(Opened { home, lock, events })
 }
 
 /// Brings every game to a state that a person would recognise. One game's failure does not stop the
@@ -131,6 +131,8 @@ pub(crate) fn lock_error(error: LockError, path: &Path) -> StartError {
 pub(crate) struct HomeKeeper {
     context: Arc<Context>,
     holder: Holder,
+    /// Held here and not in [`Home`], which the handle keeps alive after the peer has stopped.
+    lock: DirLock,
     monitor: JoinHandle<()>,
 }
 
@@ -139,12 +141,14 @@ impl HomeKeeper {
     pub(crate) fn start(
         context: Arc<Context>,
         holder: Holder,
+        lock: DirLock,
         events: mpsc::Receiver<LibraryEvent>,
     ) -> Self {
         let monitor = watch(&context, events);
         Self {
             context,
             holder,
+            lock,
             monitor,
         }
     }
@@ -181,14 +185,16 @@ impl HomeKeeper {
         let monitor = watch(&self.context, opened.events);
         // Waits for the old one, which may be hashing; a panic in it was told already.
         let _ = std::mem::replace(&mut self.monitor, monitor).await;
+        self.lock = opened.lock;
         self.context.library_changed();
         Ok(())
     }
 
-    /// Stops watching.
+    /// Stops watching and unlocks the game directory.
     pub(crate) async fn close(self) {
         self.context.home().cancel.cancel();
         let _ = self.monitor.await;
+        drop(self.lock);
     }
 }
 
@@ -231,15 +237,9 @@ pub(crate) async fn run_local_game_monitor(
 fn tell(context: &Context, event: LibraryEvent) {
     match event {
         LibraryEvent::Refused(refusal) => {
-            let mut reason = refusal.reason.to_string();
-            let mut cause = std::error::Error::source(&refusal.reason);
-            while let Some(error) = cause {
-                reason = format!("{reason}: {error}");
-                cause = error.source();
-            }
             context.events.tell(PeerEvent::GameRefused {
                 folder: refusal.folder.clone(),
-                reason,
+                reason: refusal.to_string(),
             });
         }
         LibraryEvent::IndexProgress {

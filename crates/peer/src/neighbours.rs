@@ -168,7 +168,7 @@ impl Loop {
         }
     }
 
-    fn heard_of(&mut self, known: KnownPeer) {
+    fn heard_of(&mut self, known: &KnownPeer) {
         if known.peer != self.with.context.id {
             let candidate = self.candidate(known.peer, known.addr);
             self.candidates.sighted(Instant::now(), candidate);
@@ -232,7 +232,7 @@ impl Loop {
                     reason,
                 });
             }
-            SessionNews::Heard(peers) => peers.into_iter().for_each(|known| self.heard_of(known)),
+            SessionNews::Heard(peers) => peers.iter().for_each(|known| self.heard_of(known)),
             SessionNews::Pong { serial, rtt } => {
                 self.tell_table(&TableInput::Pong {
                     link: LinkId(serial.0),

@@ -45,7 +45,7 @@ pub(crate) async fn discard_partial(
     match discarding {
         Ok(done) => done.map_err(|error| download::store_error(&game, error))?,
         Err(panic) => return Err(internal(game, panic)),
-    };
+    }
     context
         .events
         .tell(PeerEvent::DownloadGameFilesCancelled { game });

@@ -95,7 +95,13 @@ pub async fn start_peer(
     if let Some(subscriber) = tx_events {
         context.events.forward_to(subscriber);
     }
-    let keeper = HomeKeeper::start(context.clone(), holder, opened.events);
+    context.events.tell(PeerEvent::Ready {
+        peer: context.id,
+        name: context.name.clone(),
+        listen: context.listen,
+        version: env!("CARGO_PKG_VERSION").into(),
+    });
+    let keeper = HomeKeeper::start(context.clone(), holder, opened.lock, opened.events);
     let party = party_hint(&config);
     let network = Network {
         endpoint,
@@ -288,12 +294,6 @@ impl Life {
         orders: mpsc::Receiver<crate::command::PeerCommand>,
     ) {
         let context = &self.context;
-        context.events.tell(PeerEvent::Ready {
-            peer: context.id,
-            name: context.name.clone(),
-            listen: context.listen,
-            version: env!("CARGO_PKG_VERSION").into(),
-        });
         runtime.run(inbox, orders).await;
         context.events.tell(PeerEvent::ShuttingDown);
         runtime.close_home().await;
@@ -312,8 +312,9 @@ impl Life {
             }
         };
         self.context.cancel.cancel();
-        let links = self.context.links.all();
-        links.iter().for_each(|link| link.close(CloseCode::Goodbye));
+        for link in self.context.links.all() {
+            link.close(CloseCode::Goodbye);
+        }
         let parting = async {
             self.sessions.ended().await;
             tokio::time::sleep(PACKETS_LEAVE).await;

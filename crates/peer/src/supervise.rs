@@ -18,7 +18,7 @@ const BACK_OFF_MIN: Duration = Duration::from_millis(200);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 /// A task that ran for this long is healthy: its next failure starts with the shortest pause.
-const HEALTHY_AFTER: Duration = Duration::from_secs(60);
+const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 
 /// Runs `body` again and again until `cancel`; each end, by error, panic or return, is told.
 pub(crate) fn supervise<F, T, E>(

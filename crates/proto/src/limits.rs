@@ -46,6 +46,9 @@ pub const FILE_BYTES_MAX: u64 = 256 * GIB;
 /// All files of one game together; keeps every sum of sizes far below `u64::MAX`.
 pub const GAME_BYTES_MAX: u64 = 1024 * GIB;
 
+/// Chunks of the largest game: one per MiB, and a short one per file.
+pub const CHUNKS_MAX: u32 = 1024 * 1024 + 200_000;
+
 /// One request for chunks: long enough to amortise the request, short enough to reassign.
 pub const RUN_BYTES_MAX: u64 = 8 * MIB;
 

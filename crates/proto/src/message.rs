@@ -67,6 +67,9 @@ pub enum Request {
     Subscribe,
     /// Which other peers of this party do you know? Answered by [`Answer::Peers`].
     GetPeers,
+    /// A request of a newer version, which this one refuses.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The first frame of an answer, and the further ones where a request says so.
@@ -134,8 +137,6 @@ pub struct GameSummary {
     pub manifest: ManifestId,
     /// The payload's size in bytes.
     pub bytes: u64,
-    /// The payload's chunks.
-    pub chunks: u32,
     /// Whether every chunk is here; if not, [`Push::Chunks`] tells which are.
     pub complete: bool,
 }
@@ -256,9 +257,14 @@ pub enum Push {
     Chunks {
         /// Which payload.
         manifest: ManifestId,
+        /// How many chunks it has in all, at most [`limits::CHUNKS_MAX`].
+        of: u32,
         /// Runs of chunks, each as its first number and its count.
         gained: Vec<(u32, u32)>,
     },
+    /// A push of a newer version, which this one passes over.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The manifest as a header and pages, in the order in which they are sent.

@@ -50,7 +50,6 @@ fn summary(name: Option<&str>) -> GameSummary {
         version: version(),
         manifest: manifest_id(),
         bytes: limits::GAME_BYTES_MAX,
-        chunks: u32::MAX,
         complete: false,
     }
 }
@@ -128,6 +127,7 @@ fn pushes() -> Vec<Push> {
         },
         Push::Chunks {
             manifest: manifest_id(),
+            of: limits::CHUNKS_MAX,
             gained: vec![(0, 1), (u32::MAX, u32::MAX)],
         },
     ]
@@ -267,6 +267,7 @@ fn the_largest_pages_fit_into_a_frame() {
     assert!(
         encode(&Push::Chunks {
             manifest: manifest_id(),
+            of: u32::MAX,
             gained
         })
         .is_ok()

@@ -20,7 +20,7 @@ use tokio::{
 use crate::tree::GameTree;
 
 /// What must happen at all must happen within this, on a machine that is busy with other tests.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Between two looks at something that tells no events.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
@@ -52,6 +52,9 @@ impl Lab {
     }
 
     /// A peer of this name, not started yet. The same name again is the same machine, later.
+    ///
+    /// # Panics
+    /// When its game directory cannot be made.
     pub fn peer(&self, name: &str) -> PeerSetup {
         let dir = self.dir.path().join(name);
         let mut config = PeerConfig::isolated(&dir);
@@ -67,6 +70,7 @@ impl Lab {
 
 /// A peer before its start.
 #[derive(Debug)]
+#[must_use = "a peer does nothing before it is started"]
 pub struct PeerSetup {
     dir: PathBuf,
     network: MemoryNetwork,
@@ -182,10 +186,10 @@ impl TestPeer {
                     .expect("the log lives as long as its peer");
             }
         };
-        match timeout(DEADLINE, found).await {
-            Ok(found) => found,
-            Err(_) => panic!("no {what} within {DEADLINE:?}; told: {:#?}", self.told()),
-        }
+        let Ok(found) = timeout(DEADLINE, found).await else {
+            panic!("no {what} within {DEADLINE:?}; told: {:#?}", self.told())
+        };
+        found
     }
 
     /// Waits until `count` other peers can serve `game`.

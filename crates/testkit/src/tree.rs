@@ -8,6 +8,7 @@ use std::{
 
 /// A game as it should lie in a game directory.
 #[derive(Debug, Clone)]
+#[must_use = "a tree is nothing on the disk before it is written"]
 pub struct GameTree {
     id: String,
     version: String,

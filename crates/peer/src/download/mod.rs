@@ -17,7 +17,6 @@ use lanspread_disk::{RealDisk, StoredPayload};
 use lanspread_install::{
     self as install, DownloadError, DownloadTransaction, Recovered, RecoveredGame,
 };
-use lanspread_library::{LocalGame, LocalState};
 use lanspread_proto::{ChunkMap, ChunkSet, GameId};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -89,7 +88,11 @@ impl Download {
     pub(crate) async fn run(self) -> Result<DownloadSummary, OperationError> {
         let context = self.context.clone();
         let game = self.request.game.clone();
-        self.until_indexed().await;
+        // An update removes the files that the old version had and the new one has not.
+        tokio::select! {
+            () = context.until_indexed(&game) => {}
+            () = self.stops.any() => {}
+        }
         // While it lives, the library looks away from the folder.
         let hold = context.home().library.hold(&game);
         let result = self.carry_out().await;
@@ -113,27 +116,6 @@ impl Download {
             }
         }
         result
-    }
-
-    /// Waits until what is here of the game has been hashed: an update removes the files that the old
-    /// version had and the new one has not, so it must know them.
-    async fn until_indexed(&self) {
-        let library = self.context.home().library.clone();
-        let game = &self.request.game;
-        let mut snapshots = library.subscribe();
-        let indexed = snapshots.wait_for(|snapshot| {
-            let indexing = |local: &LocalGame| local.state == LocalState::Indexing;
-            let waiting = snapshot.get(game).is_some_and(indexing);
-            if waiting {
-                library.prioritise(game);
-            }
-            !waiting
-        });
-        tokio::select! {
-            // The library, which holds the sender, is alive.
-            _ = indexed => {}
-            () = self.stops.any() => {}
-        }
     }
 
     async fn carry_out(self) -> Result<DownloadSummary, OperationError> {

@@ -241,9 +241,11 @@ impl ReadError {
         let game = source.game();
         match self {
             Self::Disk(error) => {
-                tracing::warn!(%game, %error, "a file that is served cannot be read")
+                tracing::warn!(%game, %error, "a file that is served cannot be read");
             }
-            Self::Changed => tracing::warn!(%game, "a file changed while it was served"),
+            Self::Changed => {
+                tracing::warn!(%game, "a file changed while it was served");
+            }
         }
         if matches!(source, Source::Complete { .. }) {
             context.home().library.changed_on_disk(game);

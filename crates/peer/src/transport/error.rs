@@ -9,9 +9,10 @@ use s2n_quic::{application, connection, stream};
 const CRYPTO_ERROR_BASE: u64 = 0x100;
 
 /// TLS alerts by which one side says that it does not accept the other's certificate (RFC 8446,
-/// section 6.2): bad certificate, unsupported, revoked, expired, unknown, unknown authority,
-/// access denied, decrypt error, certificate required.
-const CERTIFICATE_ALERTS: [u64; 9] = [42, 43, 44, 45, 46, 48, 49, 51, 116];
+/// section 6.2): handshake failure, bad certificate, unsupported, revoked, expired, unknown, unknown
+/// authority, access denied, decrypt error, certificate required. s2n-quic tells the other side only
+/// the first, whatever the cause; between two copies of this protocol there is no other one.
+const CERTIFICATE_ALERTS: [u64; 10] = [40, 42, 43, 44, 45, 46, 48, 49, 51, 116];
 
 /// Why a connection is closed, as told to the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -42,15 +42,14 @@ impl Identity {
     /// The identity in the state directory, made if there is none; signed anew for `party` each time,
     /// which costs nothing and keeps the certificate right after a change of party.
     pub(crate) fn load_or_make(state: &StateDir, party: &Party) -> Result<Self, IdentityError> {
-        let key = match state.disk().read_file(KEY_FILE, PEM_BYTES_MAX)? {
-            Some(pem) => {
-                KeyPair::from_pem(&String::from_utf8_lossy(&pem)).map_err(IdentityError::Key)?
-            }
-            None => {
-                let key = KeyPair::generate_for(&PKCS_ED25519).map_err(IdentityError::Key)?;
-                state.write(KEY_FILE, key.serialize_pem().as_bytes(), FileMode::Private)?;
-                key
-            }
+        let stored = state.disk().read_file(KEY_FILE, PEM_BYTES_MAX)?;
+        let key = if let Some(pem) = stored {
+            KeyPair::from_pem(&String::from_utf8_lossy(&pem)).map_err(IdentityError::Key)?
+        } else {
+            let key = KeyPair::generate_for(&PKCS_ED25519).map_err(IdentityError::Key)?;
+            let pem = key.serialize_pem();
+            state.write(KEY_FILE, pem.as_bytes(), FileMode::Private)?;
+            key
         };
         let certificate = sign(&key, party).map_err(IdentityError::Sign)?;
         state.write(
