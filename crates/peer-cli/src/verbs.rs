@@ -8,8 +8,11 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use lanspread_peer::{DistrustReason, ErrorCode, Failure, GameState, PeerEvent, proto::GameId};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use lanspread_peer::{
+    DistrustReason, ErrorCode, Failure, GameState, OperationKind, OperationView, PeerEvent,
+    proto::GameId,
+};
+use tokio::time::{Instant, interval, sleep_until, timeout_at};
 
 use crate::{
     events::{self, Work},
@@ -58,6 +61,9 @@ fn about(command: &Command) -> Option<&GameId> {
         command => command.starts().map(|(game, _)| game),
     }
 }
+
+/// How often an operation that tells no progress is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 struct OneShot<'a> {
     link: Link,
@@ -214,6 +220,7 @@ impl<'a> OneShot<'a> {
     /// Watches the operation on the game until it has ended, or has been stalled for too long.
     async fn follow(&mut self, work: Work) -> Result<Exit> {
         let mut stalled: Option<(Instant, u64)> = None;
+        let mut look = interval(LOOK);
         loop {
             let give_up = stalled.map(|(since, _)| since + self.options.give_up);
             let event = tokio::select! {
@@ -221,6 +228,10 @@ impl<'a> OneShot<'a> {
                 () = sleep_until(give_up.unwrap_or_else(Instant::now)), if give_up.is_some() => {
                     self.say_that_it_gives_up();
                     return Ok(Exit::NoPeer);
+                }
+                _ = look.tick(), if work == Work::Verify && !self.options.json => {
+                    self.show_check().await?;
+                    continue;
                 }
             };
             if events::game(&event) != self.about.as_ref().map(GameId::as_str) {
@@ -242,6 +253,22 @@ impl<'a> OneShot<'a> {
                 }
             }
         }
+    }
+
+    /// A check tells nothing until it is done; its progress is in the status.
+    async fn show_check(&mut self) -> Result<()> {
+        if let Ok(Answer::Status(status)) = self.ask_quietly(&Command::Status).await? {
+            let about = self.about.clone();
+            let runs = |operation: &&OperationView| {
+                operation.kind == OperationKind::Verify && Some(&operation.game) == about.as_ref()
+            };
+            if let Some(operation) = status.operations.iter().find(runs)
+                && let Some(text) = self.output.progress(operation)
+            {
+                self.printer.print(&text).await?;
+            }
+        }
+        Ok(())
     }
 
     fn say_that_it_gives_up(&self) {

@@ -4,20 +4,21 @@ use std::{collections::HashMap, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lanspread_peer::{
-    DistrustReason, DownloadSummary, GameDetails, GameState, GameView, LeaveReason, PeerEvent,
-    PeerView, Status, VerifySummary,
-    proto::{GameId, PeerId},
+    DistrustReason, DownloadSummary, LeaveReason, OperationView, PeerEvent, VerifySummary,
+    proto::GameId,
 };
 
 use crate::{
-    grammar::CommandHelp,
     message::{Answer, Message, Reply},
-    render::Output,
+    render::{Output, tables},
     units,
 };
 
 /// Progress is a line at every step of this many per cent where no bar can be drawn.
 const PERCENT_STEP: u64 = 10;
+
+/// Hashing less than this is over before anybody has read the line.
+const HASHING_SHOWN_MIN: u64 = 256 << 20;
 
 /// Bad files that are named before the rest is only counted.
 const BAD_FILES_SHOWN: usize = 10;
@@ -50,7 +51,7 @@ impl Human {
         }
     }
 
-    fn progress(&mut self, game: &GameId, done: u64, total: u64, details: &str) -> Option<String> {
+    fn advance(&mut self, game: &GameId, done: u64, total: u64, details: &str) -> Option<String> {
         match &mut self.progress {
             Progress::Bar(bar) => {
                 show_bar(bar, game, done, total, details);
@@ -105,13 +106,15 @@ impl Human {
                 if left > 0 && !time_left.is_empty() {
                     details = format!("{details}, {time_left}");
                 }
-                self.progress(game, *bytes_done, *bytes_total, &details)
+                self.advance(game, *bytes_done, *bytes_total, &details)
             }
             PeerEvent::IndexProgress {
                 game,
                 bytes_done,
                 bytes_total,
-            } => self.progress(game, *bytes_done, *bytes_total, "hashing"),
+            } if *bytes_total >= HASHING_SHOWN_MIN => {
+                self.advance(game, *bytes_done, *bytes_total, "hashing")
+            }
             PeerEvent::DownloadGameFilesFinished(summary) => {
                 self.end_of_progress(&summary.game);
                 Some(downloaded(summary))
@@ -138,6 +141,21 @@ impl Human {
 }
 
 impl Output for Human {
+    fn progress(&mut self, operation: &OperationView) -> Option<String> {
+        let OperationView {
+            game,
+            kind,
+            bytes_done,
+            bytes_total,
+            ..
+        } = operation;
+        if *bytes_total == 0 {
+            return None;
+        }
+        let details = format!("{} running", kind.as_str());
+        self.advance(game, *bytes_done, *bytes_total, &details)
+    }
+
     fn render(&mut self, message: &Message) -> Option<String> {
         let text = match message {
             Message::Event(event) => self.event(event)?,
@@ -170,7 +188,7 @@ fn show_bar(bar: &ProgressBar, game: &GameId, done: u64, total: u64, details: &s
     ));
 }
 
-fn percent(done: u64, total: u64) -> u64 {
+pub(super) fn percent(done: u64, total: u64) -> u64 {
     (done.saturating_mul(100)).checked_div(total).unwrap_or(100)
 }
 
@@ -337,158 +355,15 @@ fn answered(
 ) -> Option<String> {
     Some(match result {
         Err(failure) => format!("line {line}: {command}: {failure}"),
-        Ok(Answer::Games { games }) => game_table(games),
-        Ok(Answer::Game(details)) => game_files(details),
-        Ok(Answer::Peers { peers }) => peer_table(peers),
+        Ok(Answer::Games { games }) => tables::game_table(games),
+        Ok(Answer::Game(details)) => tables::game_files(details),
+        Ok(Answer::Peers { peers }) => tables::peer_table(peers),
         Ok(Answer::PeerCount { count }) => units::count(*count, "peer"),
         Ok(Answer::Peer(peer)) => format!("connected to {} at {}", peer.name, peer.addr),
-        Ok(Answer::Status(status)) => status_lines(status),
-        Ok(Answer::Help { commands }) => help_lines(commands),
+        Ok(Answer::Status(status)) => tables::status_lines(status),
+        Ok(Answer::Help { commands }) => tables::help_lines(commands),
         Ok(Answer::Done {} | Answer::Event(_)) => return None,
     })
-}
-
-fn game_table(games: &[GameView]) -> String {
-    if games.is_empty() {
-        return "no games are known here yet".into();
-    }
-    let state = |game: &GameView| match (game.state, game.installed) {
-        (GameState::Remote, false) => "",
-        (GameState::Remote, true) => "installed",
-        (GameState::Partial, _) => "partly here",
-        (GameState::Downloading, _) => "arriving",
-        (GameState::Downloaded, false) => "here",
-        (GameState::Downloaded, true) => "here, installed",
-    };
-    let version = |version: &Option<_>| version.as_ref().map_or("-".into(), ToString::to_string);
-    let rows = games.iter().map(|game| {
-        [
-            game.id.to_string(),
-            game.name.clone(),
-            version(&game.version),
-            version(&game.latest_version),
-            state(game).to_owned(),
-            game.peers.to_string(),
-            units::size(game.bytes),
-        ]
-    });
-    table(
-        ["ID", "NAME", "HERE", "LATEST", "STATE", "PEERS", "SIZE"],
-        rows,
-    )
-}
-
-fn game_files(details: &GameDetails) -> String {
-    let GameDetails {
-        game,
-        version,
-        bytes,
-        peers,
-        files,
-        ..
-    } = details;
-    let head = format!(
-        "{game} version {version}: {} in {}, at {}",
-        units::size(*bytes),
-        units::count(files.len(), "file"),
-        units::count(peers.len(), "peer")
-    );
-    let rows = files.iter().map(|file| {
-        let kind = if file.executable { "x" } else { "" };
-        [
-            file.path.to_string(),
-            units::size(file.size),
-            kind.to_owned(),
-            file.hash.to_string(),
-        ]
-    });
-    format!("{head}\n{}", table(["PATH", "SIZE", "", "BLAKE3"], rows))
-}
-
-fn peer_table(peers: &[PeerView]) -> String {
-    if peers.is_empty() {
-        return "no peers are connected".into();
-    }
-    let rows = peers.iter().map(|peer| {
-        [
-            peer.name.clone(),
-            peer.addr.to_string(),
-            peer.rtt_ms.map_or("-".into(), |rtt| format!("{rtt:.1} ms")),
-            peer.games.to_string(),
-            short(&peer.id),
-        ]
-    });
-    table(["NAME", "ADDRESS", "ROUND TRIP", "GAMES", "ID"], rows)
-}
-
-fn short(peer: &PeerId) -> String {
-    peer.short()
-}
-
-fn status_lines(status: &Status) -> String {
-    let mut lines = vec![
-        format!(
-            "{} ({}) listens on {}",
-            status.name,
-            status.peer.short(),
-            status.listen
-        ),
-        format!("games in {}", status.game_dir.display()),
-        format!("{} connected", units::count(status.peers, "peer")),
-    ];
-    for operation in &status.operations {
-        let done = percent(operation.bytes_done, operation.bytes_total);
-        let how = if operation.stalled {
-            "stalled".to_owned()
-        } else {
-            let peers = units::count(operation.peers, "peer");
-            format!("{} from {peers}", units::rate(operation.bytes_per_second))
-        };
-        let kind = operation.kind.as_str();
-        lines.push(format!("{}: {kind}, {done} %, {how}", operation.game));
-    }
-    for (game, transfers) in &status.outbound_transfers {
-        lines.push(format!(
-            "{game}: {} to others",
-            units::count(*transfers, "transfer")
-        ));
-    }
-    for (game, bytes) in &status.sent_bytes {
-        lines.push(format!("{game}: {} sent", units::size(*bytes)));
-    }
-    for (game, bytes) in &status.received_bytes {
-        lines.push(format!("{game}: {} received", units::size(*bytes)));
-    }
-    lines.join("\n")
-}
-
-fn help_lines(commands: &[CommandHelp]) -> String {
-    let rows = commands
-        .iter()
-        .map(|entry| [entry.usage.clone(), entry.does.clone()]);
-    table(["COMMAND", "WHAT IT DOES"], rows)
-}
-
-/// Columns as wide as their widest cell, two spaces between them.
-fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    let mut lines = vec![head.map(str::to_owned)];
-    lines.extend(rows);
-    let mut widths = [0; N];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let formatted = lines.iter().map(|line| {
-        let mut text = String::new();
-        for (width, cell) in widths.iter().zip(line) {
-            let padding = width - cell.chars().count() + 2;
-            text.push_str(cell);
-            text.push_str(&" ".repeat(padding));
-        }
-        text.trim_end().to_owned()
-    });
-    formatted.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The contract with programs: one JSON object a line.
 
-use lanspread_peer::{Failure, PeerEvent};
+use lanspread_peer::{Failure, OperationView, PeerEvent};
 use serde::Serialize;
 
 use crate::{
@@ -33,6 +33,11 @@ struct ReplyLine<'a> {
 }
 
 impl Output for Json {
+    /// Programs ask for the status when they want to know.
+    fn progress(&mut self, _operation: &OperationView) -> Option<String> {
+        None
+    }
+
     fn render(&mut self, message: &Message) -> Option<String> {
         let line = match message {
             Message::Event(event) => {

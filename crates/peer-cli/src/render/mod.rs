@@ -4,9 +4,12 @@ mod human;
 mod json;
 #[cfg(test)]
 pub(crate) mod samples;
+mod tables;
 
 pub(crate) use human::Human;
 pub(crate) use json::Json;
+
+use lanspread_peer::OperationView;
 
 use crate::message::Message;
 
@@ -14,6 +17,9 @@ use crate::message::Message;
 pub(crate) trait Output: Send {
     /// The text for one message, without the last line break; `None` when there is nothing to show.
     fn render(&mut self, message: &Message) -> Option<String>;
+
+    /// The text for an operation that tells no progress of its own.
+    fn progress(&mut self, operation: &OperationView) -> Option<String>;
 }
 
 /// The output that `--json` asks for, or the one for people.

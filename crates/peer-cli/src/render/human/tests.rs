@@ -1,3 +1,5 @@
+use lanspread_peer::{GameState, OperationKind};
+
 use super::*;
 use crate::render::samples;
 
@@ -25,7 +27,6 @@ fn every_event_that_people_are_told_is_a_sentence() {
          Age of Empires II: fetched again, and intact now",
         "Age of Empires II: could not be checked: no reachable peer has cnctw",
         "Age of Empires II: removed",
-        "Age of Empires II: 50 % of 2 B, hashing",
         "the folder \"CON\" is not announced: a device name",
         "pc-7 (0202020202) is not used for Age of Empires II: it sent wrong bytes",
         "192.168.1.5:40123 is not used: it belongs to another party",
@@ -65,12 +66,12 @@ fn games_are_a_table_whose_columns_line_up() {
     short.state = GameState::Downloaded;
     short.installed = true;
     assert_eq!(
-        game_table(&[samples::game_view(), short]),
+        tables::game_table(&[samples::game_view(), short]),
         "ID                 NAME     HERE  LATEST  STATE            PEERS  SIZE\n\
          Age of Empires II  The Age  -     1.5                      2      1.5 GB\n\
          x                  The Age  1.4   1.5     here, installed  2      1.5 GB"
     );
-    assert_eq!(game_table(&[]), "no games are known here yet");
+    assert_eq!(tables::game_table(&[]), "no games are known here yet");
 }
 
 #[test]
@@ -100,4 +101,39 @@ fn a_long_list_of_bad_files_is_cut() {
         "{text}"
     );
     assert!(text.ends_with("  f9\n  and 2 more"), "{text}");
+}
+
+#[test]
+fn hashing_is_told_when_it_takes_long() {
+    let hashing = |bytes_total| PeerEvent::IndexProgress {
+        game: samples::game(),
+        bytes_done: bytes_total / 2,
+        bytes_total,
+    };
+    assert_eq!(shown(hashing(HASHING_SHOWN_MIN - 1)), None);
+    let text = shown(hashing(1_000_000_000));
+    assert_eq!(
+        text.as_deref(),
+        Some("Age of Empires II: 50 % of 1.0 GB, hashing")
+    );
+}
+
+#[test]
+fn a_check_shows_how_far_it_is() {
+    let mut operation = OperationView {
+        game: samples::game(),
+        kind: OperationKind::Verify,
+        bytes_done: 0,
+        bytes_total: 0,
+        bytes_per_second: 0,
+        peers: 0,
+        stalled: false,
+    };
+    assert_eq!(Human::lines().progress(&operation), None);
+    (operation.bytes_done, operation.bytes_total) = (500, 1000);
+    let text = Human::lines().progress(&operation);
+    assert_eq!(
+        text.as_deref(),
+        Some("Age of Empires II: 50 % of 1.0 kB, verify running")
+    );
 }
