@@ -2,6 +2,7 @@
 //! here waits, and no part knows another's insides.
 
 use std::{
+    convert::Infallible,
     collections::{BTreeMap, HashMap},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -15,7 +16,10 @@ use lanspread_proto::{
     GameId, ManifestId, PeerId, Version, limits,
     message::{Hello, PROTOCOL_VERSION},
 };
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::{
+    sync::{Notify, Semaphore, broadcast, watch},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -31,6 +35,9 @@ use crate::{
 
 /// News about remote payloads that one download driver may be behind before it reads all of it anew.
 const NEWS_BUFFERED_MAX: usize = 1024;
+
+/// Changes of the merged list are collected for this long: a room that starts sends hundreds.
+const TELL_BATCH: Duration = Duration::from_millis(50);
 
 /// A machine of another party is told of again after this.
 const STRANGER_AGAIN: Duration = Duration::from_mins(1);
@@ -65,6 +72,7 @@ pub(crate) struct Context {
     /// Payload received and not yet on the disk.
     pub(crate) receiving_buffers: Arc<Semaphore>,
     pub(crate) home: RwLock<Arc<Home>>,
+    stale: Notify,
     /// When a machine of another party was last told of, by its address.
     pub(crate) strangers: Mutex<HashMap<IpAddr, Instant>>,
     pub(crate) cancel: CancellationToken,
@@ -132,6 +140,7 @@ impl Context {
             serving_buffers: buffers(),
             receiving_buffers: buffers(),
             home: RwLock::new(Arc::new(parts.home)),
+            stale: Notify::new(),
             strangers: Mutex::default(),
             cancel: CancellationToken::new(),
         })
@@ -169,20 +178,32 @@ impl Context {
         count
     }
 
-    /// Works out what is announced, and tells the embedder that the merged list may have changed.
+    /// Works out what is announced; the merged list may have changed.
     pub(crate) fn library_changed(&self) {
         let home = self.home();
         self.shelf.refresh(&home.library, &self.catalog);
-        self.tell_library();
+        self.games_changed();
     }
 
-    /// Tells the embedder that the merged list may have changed.
-    pub(crate) fn tell_library(&self) {
-        let revision = self.home().library.snapshot().revision;
-        self.events.tell(PeerEvent::LibraryChanged {
-            revision,
-            games: self.games().len(),
-        });
+    /// The merged list may have changed: whoever listens is told soon if it has.
+    pub(crate) fn games_changed(&self) {
+        self.stale.notify_one();
+    }
+
+    /// Tells the embedder of each change of the merged list; those within [`TELL_BATCH`] are one. One of
+    /// the long-lived tasks.
+    pub(crate) async fn tell_library(self: Arc<Self>) -> Result<(), Infallible> {
+        let (mut revision, mut told) = (0, Vec::new());
+        loop {
+            self.stale.notified().await;
+            sleep(TELL_BATCH).await;
+            let games = self.games();
+            if games != told {
+                revision += 1;
+                self.events.tell(PeerEvent::LibraryChanged { revision, games: games.len() });
+                told = games;
+            }
+        }
     }
 
     /// Waits until what is here of a game has been hashed, and has it hashed before all others.

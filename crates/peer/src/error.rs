@@ -163,6 +163,17 @@ pub enum OperationError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The game cannot be removed; it is as it was, or recovery finishes.
+    #[error("{game} was not removed")]
+    Remove {
+        /// The game.
+        game: GameId,
+        /// The code that fits the cause.
+        code: ErrorCode,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A number is over its limit.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
@@ -217,7 +228,8 @@ impl OperationError {
             Self::NothingToCancel { .. } | Self::BadId(_) | Self::Older { .. } => {
                 ErrorCode::BadInput
             }
-            Self::Store { code, .. } | Self::GameDir { code, .. } | Self::Connect { code, .. } => {
+            Self::Store { code, .. }
+            | Self::Remove { code, .. } | Self::GameDir { code, .. } | Self::Connect { code, .. } => {
                 *code
             }
             Self::Limit(_) => ErrorCode::Limit,

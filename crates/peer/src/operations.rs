@@ -82,7 +82,7 @@ impl Operations {
             .operations
             .send_modify(|operations| drop(operations.remove(game)));
         self.tell();
-        self.context.tell_library();
+        self.context.games_changed();
     }
 
     /// Asks the operation on `game` to stop; false if there is none.

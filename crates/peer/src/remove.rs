@@ -59,11 +59,15 @@ fn refusal(game: &GameId, error: RemoveError) -> OperationError {
             OperationError::NotDownloaded { game }
         }
         RemoveError::Installed { .. } => OperationError::Installed { game },
-        error => OperationError::Store {
-            game,
-            code: ErrorCode::Io,
-            source: Box::new(error),
-        },
+        error => {
+            let code = match &error {
+                RemoveError::BadSentinel { .. } => ErrorCode::NotDownloaded,
+                RemoveError::InstallLeftover { .. } => ErrorCode::Installed,
+                _ => ErrorCode::Io,
+            };
+            let source = Box::new(error);
+            OperationError::Remove { game, code, source }
+        }
     }
 }
 

@@ -46,6 +46,9 @@ where
                     return;
                 }
             };
+            if cancel.is_cancelled() {
+                return;
+            }
             let message = match end {
                 Ok(Ok(_)) => "it ended".to_owned(),
                 Ok(Err(error)) => error.to_string(),

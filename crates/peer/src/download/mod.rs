@@ -108,6 +108,8 @@ impl Download {
                     .events
                     .tell(PeerEvent::DownloadGameFilesCancelled { game });
             }
+            // It goes on after the next start.
+            Err(OperationError::Stopped) => {}
             Err(error) => {
                 let error = error.failure();
                 context
