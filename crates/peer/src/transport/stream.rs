@@ -36,9 +36,14 @@ impl SendHalf {
         self.bytes(frame::encode(message)?).await
     }
 
-    /// Queues raw bytes; waits for room. Not queued at all when it is cancelled.
+    /// Queues raw bytes; waits for room, but not for a reader that has stopped reading. Not queued at
+    /// all when it is cancelled.
     pub(crate) async fn bytes(&mut self, data: Bytes) -> Result<(), WireError> {
-        self.stream.send(data).await.map_err(WireError::of_stream)
+        let (what, after) = ("reader", limits::PROGRESS_TIMEOUT);
+        match timeout(after, self.stream.send(data)).await {
+            Ok(sent) => sent.map_err(WireError::of_stream),
+            Err(_) => Err(WireError::Timeout { what, after }),
+        }
     }
 
     /// Ends the stream on purpose. What is queued is still delivered.
