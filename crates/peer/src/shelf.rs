@@ -211,10 +211,11 @@ impl Shelf {
     }
 }
 
-/// A name as it travels: short enough for a thousand of them in one frame.
+/// A name as it travels: short enough for a thousand of them in one frame, and without what could steer
+/// the terminal that it is shown on.
 pub(crate) fn cut_name(name: &str) -> String {
     let mut cut = String::new();
-    for char in name.chars() {
+    for char in name.chars().filter(|char| !char.is_control()) {
         if cut.len() + char.len_utf8() > limits::PEER_NAME_BYTES_MAX {
             break;
         }
