@@ -75,9 +75,9 @@ async fn dispatch(
     match request {
         Request::Hello(hello) => {
             send.message(&Answer::Hello(context.hello())).await?;
-            send.finish()?;
+            // First: whoever has read the answer need not wait for its end, and then it cannot be sent.
             introduced.send_replace(Some(hello));
-            Ok(())
+            send.finish()
         }
         Request::Ping => reply(send, &Answer::Pong).await,
         Request::ListGames => library::list_games(context, send).await,

@@ -15,8 +15,11 @@ use crate::transport::{CloseCode, Link, RecvHalf, WireError};
 pub(crate) async fn request(link: &Link, request: &Request) -> Result<RecvHalf, WireError> {
     let (mut send, receive) = link.open().await?;
     send.message(request).await?;
-    send.finish()?;
-    Ok(receive)
+    match send.finish() {
+        // Whoever has read the request may answer without waiting for its end.
+        Ok(()) | Err(WireError::Reset { .. }) => Ok(receive),
+        Err(error) => Err(error),
+    }
 }
 
 /// The first frame of an answer; a refusal is an error.
