@@ -1,9 +1,10 @@
 //! Asking the peers what a game is made of, and settling on one answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use lanspread_disk::StoredPayload;
 use lanspread_proto::{GameId, ManifestId, PeerId, Version};
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     choice::{self, Choice, Wanted},
@@ -14,6 +15,9 @@ use crate::{
     session,
     view::{GameDetails, GameFileDescription},
 };
+
+/// A peer that has not delivered a manifest after this gets company.
+const NEXT_SOURCE_AFTER: Duration = Duration::from_secs(5);
 
 /// What a download of `game` would fetch: what is here, else what the peers have.
 pub(crate) async fn details(
@@ -89,20 +93,30 @@ pub(crate) fn check(
     })
 }
 
-/// Fetches the chosen manifest from the first of its peers that delivers it.
+/// Fetches the chosen manifest from the first of its peers that delivers it. One that takes its time is
+/// not given up, but the next is asked as well: a manifest may be large, or drip for ever.
 pub(crate) async fn manifest(
     context: &Arc<Context>,
     game: &GameId,
     choice: &Choice,
 ) -> Result<StoredPayload, OperationError> {
-    let mut last = None;
-    for peer in &choice.peers {
-        match manifest_from(context, *peer, game, choice.manifest).await {
-            Ok(payload) => return Ok(payload),
-            Err(cause) => {
-                tracing::warn!(peer = %peer.short(), %game, cause, "no manifest from this peer");
-                last = Some(cause);
+    let (mut last, mut asked) = (None, JoinSet::new());
+    let mut peers = choice.peers.iter();
+    loop {
+        let patience = match peers.next() {
+            Some(peer) => {
+                let (context, game, manifest) = (context.clone(), game.clone(), choice.manifest);
+                asked.spawn(manifest_from(context, *peer, game, manifest));
+                NEXT_SOURCE_AFTER
             }
+            None => Duration::MAX,
+        };
+        match timeout(patience, asked.join_next()).await {
+            Ok(Some(Ok(Ok(payload)))) => return Ok(payload),
+            Ok(Some(Ok(Err(cause)))) => last = Some(cause),
+            Ok(Some(Err(panic))) => last = Some(panic.to_string()),
+            Ok(None) => break,
+            Err(_) => {}
         }
     }
     Err(match last {
@@ -115,15 +129,17 @@ pub(crate) async fn manifest(
 }
 
 async fn manifest_from(
-    context: &Context,
+    context: Arc<Context>,
     peer: PeerId,
-    game: &GameId,
+    game: GameId,
     manifest: ManifestId,
 ) -> Result<StoredPayload, String> {
     let link = context.links.get(peer).ok_or("the peer has gone")?;
-    session::fetch_manifest(&link, game, manifest)
-        .await
-        .map_err(|error| error.to_string())
+    let fetched = session::fetch_manifest(&link, &game, manifest).await;
+    fetched.map_err(|error| {
+        tracing::warn!(peer = %peer.short(), %game, %error, "no manifest from this peer");
+        error.to_string()
+    })
 }
 
 /// Refuses a game that the catalog does not know.
