@@ -55,8 +55,9 @@ impl Links {
     /// Takes in a connection whose peer has introduced itself.
     ///
     /// Of two that cross, the one that the smaller id dialled stays: both sides decide alike. A peer
-    /// that was restarted, which its incarnation shows, has lost its older connections.
-    pub(crate) fn admit(&self, link: &Link, hello: &Hello) -> Admitted {
+    /// that was restarted, which its incarnation shows, has lost its older connections. `entered` is told
+    /// whether the peer is new, before anybody else can come or go.
+    pub(crate) fn admit(&self, link: &Link, hello: &Hello, entered: impl FnOnce(bool)) -> Admitted {
         let mut table = self.lock();
         let serial = Serial(self.serials.fetch_add(1, Ordering::Relaxed));
         let entry = Entry {
@@ -66,6 +67,7 @@ impl Links {
         };
         let Some(other) = table.get(&link.peer) else {
             table.insert(link.peer, entry);
+            entered(true);
             return Admitted::Joined(serial);
         };
         let stays = |link: &Link| link.dialled == keeps(self.us, link.peer);
@@ -76,15 +78,18 @@ impl Links {
         other.link.close(CloseCode::Duplicate);
         let old = other.serial;
         table.insert(link.peer, entry);
+        entered(false);
         Admitted::Replaced { new: serial, old }
     }
 
-    /// Forgets a connection; false when another has taken its place.
-    pub(crate) fn remove(&self, peer: PeerId, serial: Serial) -> bool {
+    /// Forgets a connection; false when another has taken its place. If not, `left` runs before the peer
+    /// can come back.
+    pub(crate) fn remove(&self, peer: PeerId, serial: Serial, left: impl FnOnce()) -> bool {
         let mut table = self.lock();
         let is_this = table.get(&peer).is_some_and(|entry| entry.serial == serial);
         if is_this {
             table.remove(&peer);
+            left();
         }
         is_this
     }

@@ -195,6 +195,10 @@ impl Loop {
                 dialled,
                 replaced,
             } => {
+                // News of two connections may cross: one that was replaced since is not taken in.
+                if self.with.context.links.by_serial(serial).is_none() {
+                    return;
+                }
                 let candidate = self.candidate(peer, addr);
                 self.candidates.sighted(now, candidate);
                 self.candidates.connected(peer);
@@ -219,14 +223,17 @@ impl Loop {
                 serial,
                 closed,
             } => {
-                self.candidates.lost(now, peer);
+                let is_back = self.with.context.links.get(peer).is_some();
+                if !is_back {
+                    self.candidates.lost(now, peer);
+                }
                 let reason = match closed {
-                    LinkClosed::Goodbye => {
-                        self.candidates.said_goodbye(peer);
-                        WhyGone::Closed
-                    }
+                    LinkClosed::Goodbye => WhyGone::Closed,
                     _ => WhyGone::Lost,
                 };
+                if !is_back && reason == WhyGone::Closed {
+                    self.candidates.said_goodbye(peer);
+                }
                 self.tell_table(&TableInput::Disconnected {
                     link: LinkId(serial.0),
                     reason,
@@ -389,15 +396,15 @@ impl Loop {
             };
             self.candidates.dialled(now, expected, addr, outcome);
         }
-        if let Err(error) = result {
-            let reason = match error {
-                DialError::Unreachable { .. } => WhyGone::Unreachable,
-                DialError::PartyMismatch { .. } => WhyGone::WrongParty,
-                DialError::OtherIdentity { .. } => WhyGone::WrongPeer,
-                DialError::NoIdentity { .. } => WhyGone::Incompatible,
-            };
-            self.tell_table(&TableInput::DialFailed { addr, reason });
-        }
+        let reason = match result {
+            Ok(found) if found == self.with.context.id => WhyGone::Myself,
+            Ok(_) => return,
+            Err(DialError::Unreachable { .. }) => WhyGone::Unreachable,
+            Err(DialError::PartyMismatch { .. }) => WhyGone::WrongParty,
+            Err(DialError::OtherIdentity { .. }) => WhyGone::WrongPeer,
+            Err(DialError::NoIdentity { .. }) => WhyGone::Incompatible,
+        };
+        self.tell_table(&TableInput::DialFailed { addr, reason });
     }
 
     fn announce(&self) {
@@ -446,6 +453,12 @@ async fn connect_now(
     })?;
     let peer = link.peer;
     sessions.start(link, streams);
+    if peer == context.id {
+        return Err(failed(
+            ErrorCode::BadInput,
+            "this is the peer itself".into(),
+        ));
+    }
     let joined = async {
         loop {
             if let Some(view) = context

@@ -142,9 +142,14 @@ impl Session {
         introduced: &watch::Sender<Option<Hello>>,
         hello: &mut watch::Receiver<Option<Hello>>,
     ) -> Result<Hello, LinkClosed> {
+        let context = self.context.clone();
         let waiting = async {
             loop {
                 tokio::select! {
+                    () = context.cancel.cancelled() => {
+                        self.link.close(CloseCode::Goodbye);
+                        return Err(LinkClosed::Goodbye);
+                    }
                     found = hello.wait_for(Option::is_some) => {
                         return found.ok().and_then(|hello| hello.clone()).ok_or(LinkClosed::Lost);
                     }
@@ -169,7 +174,19 @@ impl Session {
         let name = cut_name(&hello.name);
         let addr = SocketAddr::new(self.link.remote.ip(), hello.listen_port);
         let peer = self.link.peer;
-        let (serial, replaced) = match self.context.links.admit(&self.link, hello) {
+        let context = &self.context;
+        let entered = |newly| {
+            context.game_db.joined(peer, name.clone(), addr);
+            if newly {
+                tracing::info!(%addr, name, "peer joined");
+                context.events.tell(PeerEvent::PeerJoined {
+                    peer,
+                    name: name.clone(),
+                    addr,
+                });
+            }
+        };
+        let (serial, replaced) = match context.links.admit(&self.link, hello, entered) {
             Admitted::Joined(serial) => (serial, None),
             Admitted::Replaced { new, old } => (new, Some(old)),
             Admitted::Duplicate => {
@@ -177,15 +194,6 @@ impl Session {
                 return None;
             }
         };
-        self.context.game_db.joined(peer, name.clone(), addr);
-        if replaced.is_none() {
-            tracing::info!(%addr, name, "peer joined");
-            self.context.events.tell(PeerEvent::PeerJoined {
-                peer,
-                name: name.clone(),
-                addr,
-            });
-        }
         let context = self.context.clone();
         let (link, news) = (self.link.clone(), self.news.clone());
         self.tasks
@@ -234,23 +242,26 @@ impl Session {
     async fn leave(&mut self, member: Member, closed: LinkClosed) {
         let peer = self.link.peer;
         self.tasks.shutdown().await;
-        if !self.context.links.remove(peer, member.serial) {
-            return;
-        }
-        self.context.game_db.left(peer);
-        self.context.tell_news(News::Left(peer));
         let reason = match closed {
             LinkClosed::Goodbye => LeaveReason::Goodbye,
             LinkClosed::TimedOut => LeaveReason::TimedOut,
             _ => LeaveReason::ConnectionLost,
         };
-        tracing::info!(%closed, name = member.name, "peer left");
-        self.context.events.tell(PeerEvent::PeerLeft {
-            peer,
-            name: member.name,
-            reason,
-        });
-        self.context.tell_library();
+        let context = &self.context;
+        let left = || {
+            context.game_db.left(peer);
+            context.tell_news(News::Left(peer));
+            tracing::info!(%closed, name = member.name, "peer left");
+            context.events.tell(PeerEvent::PeerLeft {
+                peer,
+                name: member.name,
+                reason,
+            });
+        };
+        if !context.links.remove(peer, member.serial, left) {
+            return;
+        }
+        self.context.games_changed();
         let _ = self
             .news
             .send(SessionNews::Left {
