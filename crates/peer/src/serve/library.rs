@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use lanspread_disk::StoredPayload;
 use lanspread_proto::{
     GameId,
@@ -15,8 +14,8 @@ use crate::{
     transport::{SendHalf, WireError},
 };
 
-/// Chunk hashes are queued in pieces of this size.
-const HASHES_PIECE_BYTES: usize = 256 * 1024;
+/// Chunk hashes that are queued at once, so that a slow reader costs no copy of all of them.
+const HASHES_PER_PIECE: usize = 8192;
 
 pub(super) async fn list_games(context: &Context, mut send: SendHalf) -> Result<(), WireError> {
     let shown = context.shelf.shown().borrow().clone();
@@ -51,10 +50,8 @@ pub(super) async fn get_game(
     for page in pages {
         send.message(&Answer::GamePage(page)).await?;
     }
-    let mut hashes = Bytes::from(message::hashes_to_bytes(payload.chunk_hashes()));
-    while !hashes.is_empty() {
-        let piece = hashes.split_to(hashes.len().min(HASHES_PIECE_BYTES));
-        send.bytes(piece).await?;
+    for piece in payload.chunk_hashes().chunks(HASHES_PER_PIECE) {
+        send.bytes(message::hashes_to_bytes(piece).into()).await?;
     }
     send.finish()
 }
