@@ -41,9 +41,12 @@ pub struct PeerConfig {
     pub rate_limits: RateLimits,
     /// Bytes that a download leaves free. Default `None`: the larger of 1 % and 1 GiB.
     pub reserve_bytes: Option<u64>,
-    /// Connections accepted from one address, loopback exempt. Default
-    /// [`limits::CONNECTIONS_PER_ADDRESS_MAX`]; raise it where machines share an address.
+    /// Connections accepted from one address. Default [`limits::CONNECTIONS_PER_ADDRESS_MAX`]; raise it
+    /// where machines share an address.
     pub connections_per_address_max: usize,
+    /// Whether loopback addresses may connect without that limit. Default true: a demonstration runs
+    /// many peers on one machine.
+    pub loopback_exempt: bool,
     /// A label for who holds the directories, shown to a second process; default the name.
     pub control: Option<PathBuf>,
 }
@@ -90,6 +93,7 @@ impl PeerConfig {
             rate_limits: RateLimits::default(),
             reserve_bytes: None,
             connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_MAX,
+            loopback_exempt: true,
             control: None,
         }
     }

@@ -25,6 +25,8 @@
 //! It never prints, never reads environment variables, never starts a process or a second runtime. It
 //! keeps tasks on the runtime of its caller, and mDNS and file notices one thread each.
 
+#[cfg(test)]
+mod adversary;
 mod choice;
 mod command;
 mod commands;

@@ -66,6 +66,7 @@ pub async fn start_peer(
         identity: &grounds.identity,
         party: &config.party,
         connections_per_address_max: config.connections_per_address_max,
+        loopback_exempt: config.loopback_exempt,
     })
     .map_err(|error| StartError::Listen {
         addr: config.listen,
@@ -249,13 +250,20 @@ fn launch(
     let finding = supervise("discovery", events, cancel, move || {
         run_peer_discovery(neighbours.clone(), inputs.clone())
     });
+    let telling = context.clone();
+    let teller = supervise(
+        "library news",
+        context.events.clone(),
+        context.cancel.clone(),
+        move || telling.clone().tell_library(),
+    );
     tokio::spawn(report_strangers(context.clone(), refused));
 
     let life = Life {
         context,
         discovery,
         sessions,
-        tasks: vec![server, ping, finding],
+        tasks: vec![server, ping, finding, teller],
         lock,
     };
     let runtime = Runtime::new(handle.clone(), keeper, wishes);

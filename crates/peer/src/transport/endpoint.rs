@@ -67,6 +67,7 @@ pub(crate) struct EndpointConfig<'a> {
     pub(crate) identity: &'a Identity,
     pub(crate) party: &'a Party,
     pub(crate) connections_per_address_max: usize,
+    pub(crate) loopback_exempt: bool,
 }
 
 /// The side that dials.
@@ -90,6 +91,7 @@ impl Endpoint {
         let doorkeeper = Doorkeeper {
             counts: counts.clone(),
             per_address_max: config.connections_per_address_max,
+            loopback_exempt: config.loopback_exempt,
         };
         let server_io = io(bind_socket(config.listen, config.listen_elsewhere)?)?;
         let watcher = Watcher {

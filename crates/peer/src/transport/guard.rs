@@ -64,13 +64,15 @@ impl AddressCounts {
 pub(super) struct Doorkeeper {
     pub(super) counts: AddressCounts,
     pub(super) per_address_max: usize,
+    pub(super) loopback_exempt: bool,
 }
 
 impl Limiter for Doorkeeper {
     fn on_connection_attempt(&mut self, attempt: &ConnectionAttempt) -> Outcome {
         let full = attempt.connection_count >= limits::CONNECTIONS_MAX;
         let crowded = to_std(&attempt.remote_address).is_some_and(|addr| {
-            !addr.ip().is_loopback() && self.counts.get(addr.ip()) >= self.per_address_max
+            let exempt = self.loopback_exempt && addr.ip().is_loopback();
+            !exempt && self.counts.get(addr.ip()) >= self.per_address_max
         });
         if full || crowded {
             Outcome::close()

@@ -1,0 +1,111 @@
+//! Sources that lie about chunks, while an honest one exists.
+
+use std::time::Duration;
+
+use lanspread_proto::message::Push;
+use tokio::{task::JoinSet, time::timeout};
+
+use super::{
+    MIB, PATIENCE, RealPeer, framed, game,
+    liar::{Lies, RunLie, announcing},
+};
+use crate::{DownloadRequest, ErrorCode};
+
+/// A stalled run goes elsewhere after 10 s; the rest is a busy machine.
+const DEADLINE: Duration = Duration::from_secs(25);
+
+/// Enough that a source that lies is asked for a part of it.
+const GAME_BYTES: usize = 6 * MIB + 4321;
+
+async fn costs_time_and_nothing_else(lie: RunLie) {
+    let (tree, wares) = game("doom", GAME_BYTES);
+    let honest = RealPeer::serving(&[&tree]).await;
+    let liar = Lies::none(&wares).runs(lie).tell();
+    let receiver = RealPeer::knowing([liar.addr, honest.addr()]).await;
+    receiver.sees(&wares.game, 2).await;
+    let request = DownloadRequest::latest(wares.game.clone());
+    let download = receiver.handle.download(request).await.unwrap();
+    let done = timeout(DEADLINE, download).await;
+    done.unwrap_or_else(|_| panic!("{lie:?} holds the download up"))
+        .unwrap_or_else(|error| panic!("{lie:?} fails the download: {error:?}"));
+    tree.assert_in(&receiver.game_dir());
+    assert!(liar.runs_asked() > 0, "{lie:?} was never asked");
+    receiver.handle.shutdown().await;
+}
+
+async fn all_of(lies: &[RunLie]) {
+    let mut stories = JoinSet::new();
+    for lie in lies {
+        stories.spawn(costs_time_and_nothing_else(*lie));
+    }
+    while let Some(told) = stories.join_next().await {
+        told.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn false_lengths_wrong_bytes_and_resets_cost_time_and_nothing_else() {
+    all_of(&[
+        RunLie::Fewer,
+        RunLie::More,
+        RunLie::DeclaresMore,
+        RunLie::Wrong,
+        RunLie::Resets,
+        RunLie::Lacks,
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_stalls_and_drips_cost_time_and_nothing_else() {
+    all_of(&[
+        RunLie::Silent,
+        RunLie::StallsFirst,
+        RunLie::StallsMiddle,
+        RunLie::StallsLast,
+        RunLie::Drips,
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_claims_chunks_it_lacks_is_left_alone() {
+    let (tree, wares) = game("doom", GAME_BYTES);
+    let honest = RealPeer::serving(&[&tree]).await;
+    let mut partial = wares.summary();
+    partial.complete = false;
+    let claims = framed(&Push::Chunks {
+        manifest: wares.payload.id(),
+        of: wares.map().count(),
+        gained: vec![(0, wares.map().count())],
+    });
+    let liar = Lies::none(&wares)
+        .pushes(vec![announcing(vec![partial]), claims])
+        .runs(RunLie::Lacks)
+        .tell();
+    let receiver = RealPeer::knowing([liar.addr, honest.addr()]).await;
+    receiver.sees(&wares.game, 2).await;
+    let request = DownloadRequest::latest(wares.game.clone());
+    let download = receiver.handle.download(request).await.unwrap();
+    timeout(DEADLINE, download).await.unwrap().unwrap();
+    tree.assert_in(&receiver.game_dir());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_liars_alone_a_download_fails_and_leaves_no_sentinel() {
+    let lies = [
+        (RunLie::Wrong, ErrorCode::CorruptSource),
+        (RunLie::Fewer, ErrorCode::NoSource),
+    ];
+    for (lie, code) in lies {
+        let (_, wares) = game("doom", GAME_BYTES);
+        let liar = Lies::none(&wares).runs(lie).tell();
+        let receiver = RealPeer::knowing([liar.addr]).await;
+        receiver.sees(&wares.game, 1).await;
+        let request = DownloadRequest::latest(wares.game.clone());
+        let download = receiver.handle.download(request).await.unwrap();
+        let error = timeout(PATIENCE, download).await.unwrap().unwrap_err();
+        assert_eq!(error.code(), code, "{lie:?}: {error:?}");
+        assert!(!receiver.game_dir().join("doom/version.ini").exists());
+    }
+}
