@@ -6,6 +6,7 @@ use governor::{
     DefaultDirectRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
+use tokio::sync::Mutex;
 
 /// What one token of the bucket stands for; keeps 4 TB/s within a `u32`.
 const TOKEN_BYTES: u64 = 1024;
@@ -22,6 +23,9 @@ struct Bucket {
     limiter: DefaultDirectRateLimiter,
     clock: DefaultClock,
     burst: NonZeroU32,
+    /// Who passes now. In turn: were everyone served a little at a time, a low limit would keep all
+    /// waiting for longer than a receiver waits for a byte, and nothing would ever arrive.
+    turn: Mutex<()>,
 }
 
 impl Throttle {
@@ -36,6 +40,7 @@ impl Throttle {
                 limiter,
                 clock: DefaultClock::default(),
                 burst,
+                turn: Mutex::default(),
             })
         }))
     }
@@ -43,6 +48,7 @@ impl Throttle {
     /// Waits until `bytes` may pass.
     pub(crate) async fn pass(&self, bytes: u64) {
         let Some(bucket) = &self.0 else { return };
+        let _turn = bucket.turn.lock().await;
         let mut tokens = u32::try_from(bytes.div_ceil(TOKEN_BYTES)).unwrap_or(u32::MAX);
         while let Some(wanted) = NonZeroU32::new(tokens.min(bucket.burst.get())) {
             match bucket.limiter.check_n(wanted) {
@@ -72,6 +78,18 @@ mod tests {
         }
         let took = start.elapsed();
         assert!(took >= Duration::from_millis(300), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn whoever_came_first_passes_first() {
+        let throttle = Throttle::new(Some(1024 * 1024));
+        let start = Instant::now();
+        let pass = || async {
+            throttle.pass(512 * 1024).await;
+            start.elapsed()
+        };
+        let (first, second, third) = tokio::join!(pass(), pass(), pass());
+        assert!(first * 2 < third, "{first:?} {second:?} {third:?}");
     }
 
     #[tokio::test]
