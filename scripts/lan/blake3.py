@@ -6,6 +6,7 @@ which is a thousand times slower and therefore only fit for a sample.
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import struct
 import subprocess
@@ -32,11 +33,7 @@ def implementation() -> str:
     """Which of the three is used: `b3sum`, `module` or `python`."""
     if shutil.which("b3sum"):
         return "b3sum"
-    try:
-        import blake3 as _module  # noqa: F401
-    except ImportError:
-        return "python"
-    return "module"
+    return "module" if importlib.util.find_spec("blake3") else "python"
 
 
 def hash_files(paths: Iterable[Path]) -> list[str]:

@@ -25,6 +25,9 @@ SENTINEL = "version.ini"
 SAMPLE_BYTES = 2 * MIB
 SAMPLE_FILE_BYTES_MAX = 200 * 1024
 
+# Longer paths are left out of a real tree.
+PATH_LENGTH_MAX = 240
+
 # One block of noise; files are windows of it at changing offsets, so that no two chunks are alike.
 _NOISE = random.Random("lanspread").randbytes(2 * MIB)
 
@@ -87,7 +90,8 @@ def take_tree(root: Path, files_min: int, bytes_min: int) -> Tree:
     """
     found = list(_real_files())
     found.sort(key=lambda item: (-item[2], item[1]))
-    chosen, total = [], 0
+    chosen: list[tuple[Path, str, int]] = []
+    total = 0
     for item in found:
         if total >= bytes_min or len(chosen) * 10 >= files_min:
             break
@@ -112,18 +116,23 @@ def take_tree(root: Path, files_min: int, bytes_min: int) -> Tree:
 def _real_files() -> Iterator[tuple[Path, str, int]]:
     """Regular files with names that every system can store: source, path in the game, size."""
     for label, folder in _real_folders():
-        seen: set[str] = set()
+        spelled: dict[str, str] = {}
         for here, folders, names in os.walk(folder):
-            folders[:] = sorted(name for name in folders if _is_portable(name))
+            inside = Path(label, Path(here).relative_to(folder))
+            folders[:] = [name for name in sorted(folders) if _is_new(spelled, f"{inside}/{name}")]
             for name in sorted(names):
-                source = Path(here, name)
-                path = f"{label}/{source.relative_to(folder)}"
-                if not _is_portable(name) or path.lower() in seen or len(path) > 240:
-                    continue
+                source, path = Path(here, name), f"{inside}/{name}"
                 status = source.lstat()
-                if stat.S_ISREG(status.st_mode) and os.access(source, os.R_OK):
-                    seen.add(path.lower())
+                if (stat.S_ISREG(status.st_mode) and os.access(source, os.R_OK)
+                        and _is_new(spelled, path)):
                     yield source, path, status.st_size
+
+
+def _is_new(spelled: dict[str, str], path: str) -> bool:
+    """Whether every system can store this path besides the others: no two differ in case alone."""
+    if not _is_portable(Path(path).name) or len(path) > PATH_LENGTH_MAX:
+        return False
+    return spelled.setdefault(path.lower(), path) == path
 
 
 def _real_folders() -> Iterator[tuple[str, Path]]:

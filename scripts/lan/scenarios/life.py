@@ -56,7 +56,8 @@ def cancel(lab: Lab, outcome: Outcome) -> None:
 def restart(lab: Lab, outcome: Outcome) -> None:
     """A start with many games that are indexed already: ready with the full list, nothing re-hashed."""
     games, files = (5, 400) if lab.ci else (50, 2000)
-    home, names = lab.home("library"), [f"game-{number:02}" for number in range(games)]
+    folder = lab.memory(2 * games * files * 4096)
+    home, names = lab.home("library", folder), [f"game-{number:02}" for number in range(games)]
     total = sum(make_game(home.games / name, equal_files(files, 1500 + number)).bytes
                 for number, name in enumerate(names))
     first = lab.peer("first-start", home)
@@ -73,6 +74,9 @@ def restart(lab: Lab, outcome: Outcome) -> None:
     complete = [entry["id"] for entry in listed if entry["state"] == "downloaded"]
     check(complete == names, f"after the restart {len(complete)} of {games} games are listed as downloaded")
     _wait_until_offered(lab, again, names)
+    guest = lab.peer("guest", lab.home("guest", folder), known=(again.address,))
+    guest.wait_game(names[-1], OFFERED, sources=1)
+    lab.download(guest, names[-1], OFFERED)
     hashed = again.status()["hashed_bytes"]
     check(hashed == 0, f"{hashed} bytes were hashed again")
     outcome.detail(f"the ready event came after {ready.at - again.started:.2f} s")
