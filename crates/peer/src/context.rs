@@ -2,11 +2,14 @@
 //! here waits, and no part knows another's insides.
 
 use std::{
-    convert::Infallible,
     collections::{BTreeMap, HashMap},
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -73,6 +76,7 @@ pub(crate) struct Context {
     pub(crate) receiving_buffers: Arc<Semaphore>,
     pub(crate) home: RwLock<Arc<Home>>,
     stale: Notify,
+    calls: AtomicU64,
     /// When a machine of another party was last told of, by its address.
     pub(crate) strangers: Mutex<HashMap<IpAddr, Instant>>,
     pub(crate) cancel: CancellationToken,
@@ -141,6 +145,7 @@ impl Context {
             receiving_buffers: buffers(),
             home: RwLock::new(Arc::new(parts.home)),
             stale: Notify::new(),
+            calls: AtomicU64::new(0),
             strangers: Mutex::default(),
             cancel: CancellationToken::new(),
         })
@@ -154,8 +159,13 @@ impl Context {
             .clone()
     }
 
-    /// How this peer introduces itself.
-    pub(crate) fn hello(&self) -> Hello {
+    /// The number of the next call to another peer, from 1.
+    pub(crate) fn next_call(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How this peer introduces itself, in its call of this number or, with 0, in an answer.
+    pub(crate) fn hello(&self, call: u64) -> Hello {
         Hello {
             name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -163,6 +173,7 @@ impl Context {
             features: Vec::new(),
             listen_port: self.listen.port(),
             incarnation: self.incarnation,
+            call,
             library_revision: self.shelf.shown().borrow().revision,
         }
     }
@@ -200,7 +211,10 @@ impl Context {
             let games = self.games();
             if games != told {
                 revision += 1;
-                self.events.tell(PeerEvent::LibraryChanged { revision, games: games.len() });
+                self.events.tell(PeerEvent::LibraryChanged {
+                    revision,
+                    games: games.len(),
+                });
                 told = games;
             }
         }

@@ -229,9 +229,9 @@ impl OperationError {
                 ErrorCode::BadInput
             }
             Self::Store { code, .. }
-            | Self::Remove { code, .. } | Self::GameDir { code, .. } | Self::Connect { code, .. } => {
-                *code
-            }
+            | Self::Remove { code, .. }
+            | Self::GameDir { code, .. }
+            | Self::Connect { code, .. } => *code,
             Self::Limit(_) => ErrorCode::Limit,
             Self::Cancelled { .. } => ErrorCode::Cancelled,
             Self::Stopped => ErrorCode::Internal,

@@ -25,6 +25,7 @@ pub(crate) struct Links {
 struct Entry {
     link: Link,
     incarnation: u64,
+    call: u64,
     serial: Serial,
 }
 
@@ -52,17 +53,25 @@ impl Links {
         }
     }
 
-    /// Takes in a connection whose peer has introduced itself.
+    /// Takes in a connection whose peer has introduced itself; `call` is its number at the dialling side.
     ///
-    /// Of two that cross, the one that the smaller id dialled stays: both sides decide alike. A peer
-    /// that was restarted, which its incarnation shows, has lost its older connections. `entered` is told
-    /// whether the peer is new, before anybody else can come or go.
-    pub(crate) fn admit(&self, link: &Link, hello: &Hello, entered: impl FnOnce(bool)) -> Admitted {
+    /// Of two that cross, the one that the smaller id dialled stays; of two in one direction, the later
+    /// call: both sides decide alike. A peer that was restarted, which its incarnation shows, has lost
+    /// its older connections. `entered` is told whether the peer is new, before anybody else can come or
+    /// go.
+    pub(crate) fn admit(
+        &self,
+        link: &Link,
+        call: u64,
+        hello: &Hello,
+        entered: impl FnOnce(bool),
+    ) -> Admitted {
         let mut table = self.lock();
         let serial = Serial(self.serials.fetch_add(1, Ordering::Relaxed));
         let entry = Entry {
             link: link.clone(),
             incarnation: hello.incarnation,
+            call,
             serial,
         };
         let Some(other) = table.get(&link.peer) else {
@@ -70,9 +79,8 @@ impl Links {
             entered(true);
             return Admitted::Joined(serial);
         };
-        let stays = |link: &Link| link.dialled == keeps(self.us, link.peer);
-        let same_process = other.incarnation == hello.incarnation;
-        if same_process && stays(&other.link) && !stays(link) {
+        let rank = |entry: &Entry| (entry.link.dialled == keeps(self.us, link.peer), entry.call);
+        if other.incarnation == entry.incarnation && rank(other) > rank(&entry) {
             return Admitted::Duplicate;
         }
         other.link.close(CloseCode::Duplicate);
@@ -96,13 +104,6 @@ impl Links {
 
     pub(crate) fn get(&self, peer: PeerId) -> Option<Link> {
         self.lock().get(&peer).map(|entry| entry.link.clone())
-    }
-
-    pub(crate) fn all(&self) -> Vec<Link> {
-        self.lock()
-            .values()
-            .map(|entry| entry.link.clone())
-            .collect()
     }
 
     /// The connection of this serial, if it is still the one to its peer.

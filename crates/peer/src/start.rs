@@ -25,7 +25,7 @@ use crate::{
     serve::run_server_component,
     session::{Sessions, run_ping_service},
     supervise::supervise,
-    transport::{CloseCode, Endpoint, EndpointConfig, HandshakeRefused, Identity, Incoming},
+    transport::{Endpoint, EndpointConfig, HandshakeRefused, Identity, Incoming},
 };
 
 /// Pings that wait to be sent.
@@ -310,7 +310,7 @@ impl Life {
         drop(self.lock);
     }
 
-    /// Withdraws the announcement, closes every connection with a code, and waits for the tasks.
+    /// Withdraws the announcement, has every session say goodbye, and waits for them.
     async fn say_goodbye(&self) -> () {
         let farewell = async {
             if let Some(discovery) = &self.discovery
@@ -319,10 +319,8 @@ impl Life {
                 tracing::debug!(%error, "discovery did not confirm the goodbye");
             }
         };
+        // Each session closes its connection when it sees this.
         self.context.cancel.cancel();
-        for link in self.context.links.all() {
-            link.close(CloseCode::Goodbye);
-        }
         let parting = async {
             self.sessions.ended().await;
             tokio::time::sleep(PACKETS_LEAVE).await;

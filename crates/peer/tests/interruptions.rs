@@ -1,5 +1,8 @@
 //! Cancels, deaths and returns in the middle of a download.
-#![expect(clippy::unwrap_used, reason = "the helpers of a test fail it like the test itself")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail it like the test itself"
+)]
 
 use std::fs;
 

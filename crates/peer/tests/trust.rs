@@ -1,5 +1,8 @@
 //! Wrong bytes, other parties, peers that disagree.
-#![expect(clippy::unwrap_used, reason = "the helpers of a test fail it like the test itself")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail it like the test itself"
+)]
 
 use std::fs;
 

@@ -352,7 +352,9 @@ impl ChunkSet {
 
     /// Adds chunks by number as they travel; what is beyond the payload is not added.
     pub fn insert_raw(&mut self, first: u32, count: u32) {
-        let end = first.saturating_add(count).min(u32::try_from(self.bits.len()).unwrap_or(u32::MAX));
+        let end = first
+            .saturating_add(count)
+            .min(u32::try_from(self.bits.len()).unwrap_or(u32::MAX));
         for chunk in first..end {
             self.insert(ChunkIndex(chunk));
         }

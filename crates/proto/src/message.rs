@@ -119,6 +119,9 @@ pub struct Hello {
     pub listen_port: u16,
     /// Drawn at random when its process started: tells a restarted peer from the same one calling twice.
     pub incarnation: u64,
+    /// Which of the dialling process's calls this is, counted up; 0 in an answer. Of two connections in
+    /// one direction the later call stays.
+    pub call: u64,
     /// Grows with every change of what it serves.
     pub library_revision: u64,
 }

@@ -235,6 +235,7 @@ fn hello(listen_port: u16) -> Hello {
         features: Vec::new(),
         listen_port,
         incarnation: 7,
+        call: 1,
         library_revision: 0,
     }
 }

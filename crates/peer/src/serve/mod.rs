@@ -74,7 +74,7 @@ async fn dispatch(
 ) -> Result<(), WireError> {
     match request {
         Request::Hello(hello) => {
-            send.message(&Answer::Hello(context.hello())).await?;
+            send.message(&Answer::Hello(context.hello(0))).await?;
             // First: whoever has read the answer need not wait for its end, and then it cannot be sent.
             introduced.send_replace(Some(hello));
             send.finish()

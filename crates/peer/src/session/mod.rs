@@ -81,6 +81,7 @@ impl Sessions {
             link,
             news: self.news.clone(),
             tasks: JoinSet::new(),
+            call: 0,
         };
         self.running.spawn(session.run(streams).instrument(span));
     }
@@ -97,6 +98,8 @@ struct Session {
     link: Link,
     news: mpsc::Sender<SessionNews>,
     tasks: JoinSet<()>,
+    /// The number of our call; 0 when we were called.
+    call: u64,
 }
 
 /// A peer that has introduced itself.
@@ -113,8 +116,9 @@ impl Session {
         }
         let (introduced, mut hello) = watch::channel(None);
         if self.link.dialled {
-            let (link, ours, introduced) =
-                (self.link.clone(), self.context.hello(), introduced.clone());
+            self.call = self.context.next_call();
+            let ours = self.context.hello(self.call);
+            let (link, introduced) = (self.link.clone(), introduced.clone());
             self.tasks
                 .spawn(async move { ask::introduce(&link, ours, &introduced).await });
         }
@@ -175,6 +179,11 @@ impl Session {
         let addr = SocketAddr::new(self.link.remote.ip(), hello.listen_port);
         let peer = self.link.peer;
         let context = &self.context;
+        let call = if self.link.dialled {
+            self.call
+        } else {
+            hello.call
+        };
         let entered = |newly| {
             context.game_db.joined(peer, name.clone(), addr);
             if newly {
@@ -186,7 +195,7 @@ impl Session {
                 });
             }
         };
-        let (serial, replaced) = match context.links.admit(&self.link, hello, entered) {
+        let (serial, replaced) = match context.links.admit(&self.link, call, hello, entered) {
             Admitted::Joined(serial) => (serial, None),
             Admitted::Replaced { new, old } => (new, Some(old)),
             Admitted::Duplicate => {
@@ -223,8 +232,14 @@ impl Session {
         streams: &mut LinkStreams,
         introduced: &watch::Sender<Option<Hello>>,
     ) -> LinkClosed {
+        let context = self.context.clone();
         loop {
             tokio::select! {
+                // Also a connection that came in while the others were told goodbye.
+                () = context.cancel.cancelled() => {
+                    self.link.close(CloseCode::Goodbye);
+                    return LinkClosed::Goodbye;
+                }
                 stream = streams.next() => match stream {
                     Ok(stream) => {
                         self.tasks.spawn(serve::answer(
