@@ -7,12 +7,15 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use lanspread_peer::{
     DistrustReason, ErrorCode, Failure, GameState, OperationKind, OperationView, PeerEvent,
     proto::GameId,
 };
-use tokio::time::{Instant, interval, sleep_until, timeout_at};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, interval, sleep_until, timeout_at},
+};
 
 use crate::{
     events::{self, Work},
@@ -29,6 +32,14 @@ use crate::{
 /// A fresh peer has met the others when nothing new has come for this long.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// How often an operation that tells no progress is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Texts that wait to be printed.
+const TEXTS_BUFFERED: usize = 16;
+
+const NOBODY_READS: &str = "nobody reads standard output any more";
+
 /// Does one command and ends.
 ///
 /// # Errors
@@ -42,16 +53,24 @@ pub(crate) async fn run(
         link = Link::open(options) => link?,
         _ = signals.next() => return Ok(Exit::Interrupted),
     };
-    let mut verb = OneShot::new(link, options, about(&command).cloned());
+    let (texts, to_print) = mpsc::channel(TEXTS_BUFFERED);
+    let printing = tokio::spawn(print_texts(to_print));
+    let mut verb = OneShot::new(link, options, about(&command).cloned(), texts);
     let exit = tokio::select! {
         exit = verb.carry_out(command) => exit,
         _ = signals.next() => Ok(Exit::Interrupted),
     };
-    let hurried = tokio::select! {
-        () = verb.link.close() => false,
-        _ = signals.next() => true,
+    let OneShot { link, texts, .. } = verb;
+    drop(texts);
+    let end = async {
+        link.close().await;
+        printing.await
     };
-    if hurried { Ok(Exit::Interrupted) } else { exit }
+    tokio::select! {
+        printed = end => printed?,
+        _ = signals.next() => return Ok(Exit::Interrupted),
+    }
+    exit
 }
 
 /// The one game that the command is about.
@@ -62,22 +81,26 @@ fn about(command: &Command) -> Option<&GameId> {
     }
 }
 
-/// How often an operation that tells no progress is looked at.
-const LOOK: Duration = Duration::from_secs(1);
-
 struct OneShot<'a> {
     link: Link,
     options: &'a Options,
     about: Option<GameId>,
     output: Box<dyn Output>,
-    printer: Printer,
+    /// To the task that prints. A place there is taken before a message is, so that a message is never
+    /// lost when its reader stops waiting.
+    texts: mpsc::Sender<String>,
     /// Events since the command was sent that nobody has looked at.
     unseen: VecDeque<PeerEvent>,
     met_another_party: bool,
 }
 
 impl<'a> OneShot<'a> {
-    fn new(link: Link, options: &'a Options, about: Option<GameId>) -> Self {
+    fn new(
+        link: Link,
+        options: &'a Options,
+        about: Option<GameId>,
+        texts: mpsc::Sender<String>,
+    ) -> Self {
         let on_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
         let output: Box<dyn Output> = match (options.json, on_terminal) {
             (true, _) => Box::new(Json),
@@ -89,7 +112,7 @@ impl<'a> OneShot<'a> {
             options,
             about,
             output,
-            printer: Printer::stdout(),
+            texts,
             unseen: VecDeque::new(),
             met_another_party: false,
         }
@@ -202,7 +225,8 @@ impl<'a> OneShot<'a> {
             command: command.word().to_owned(),
             result: result.clone(),
         };
-        self.print(&Message::Reply(reply)).await?;
+        let text = self.output.render(&Message::Reply(reply));
+        self.print(text).await?;
         Ok(result)
     }
 
@@ -262,10 +286,9 @@ impl<'a> OneShot<'a> {
             let runs = |operation: &&OperationView| {
                 operation.kind == OperationKind::Verify && Some(&operation.game) == about.as_ref()
             };
-            if let Some(operation) = status.operations.iter().find(runs)
-                && let Some(text) = self.output.progress(operation)
-            {
-                self.printer.print(&text).await?;
+            if let Some(operation) = status.operations.iter().find(runs) {
+                let text = self.output.progress(operation);
+                self.print(text).await?;
             }
         }
         Ok(())
@@ -314,11 +337,10 @@ impl<'a> OneShot<'a> {
         }
     }
 
-    /// The next message; events are shown on the way.
+    /// The next message; events are shown on the way. Dropping the future loses nothing.
     async fn next(&mut self) -> Result<Message> {
-        let Some(message) = self.link.next().await else {
-            bail!("the peer has gone away")
-        };
+        let place = self.texts.reserve().await.context(NOBODY_READS)?;
+        let message = self.link.next().await.context("the peer has gone away")?;
         if let Message::Event(event) = &message {
             if let PeerEvent::PeerDistrusted {
                 reason: DistrustReason::PartyMismatch,
@@ -327,8 +349,10 @@ impl<'a> OneShot<'a> {
             {
                 self.met_another_party = true;
             }
-            if self.options.json || self.concerns_people(event) {
-                self.print(&message).await?;
+            if (self.options.json || self.concerns_people(event))
+                && let Some(text) = self.output.render(&message)
+            {
+                place.send(text);
             }
         }
         Ok(message)
@@ -348,11 +372,21 @@ impl<'a> OneShot<'a> {
         }
     }
 
-    async fn print(&mut self, message: &Message) -> Result<()> {
-        if let Some(text) = self.output.render(message) {
-            self.printer.print(&text).await?;
+    async fn print(&mut self, text: Option<String>) -> Result<()> {
+        match text {
+            Some(text) => self.texts.send(text).await.context(NOBODY_READS),
+            None => Ok(()),
         }
-        Ok(())
+    }
+}
+
+/// Prints texts until there are no more, or nobody reads.
+async fn print_texts(mut texts: mpsc::Receiver<String>) {
+    let mut printer = Printer::stdout();
+    while let Some(text) = texts.recv().await {
+        if printer.print(&text).await.is_err() {
+            return;
+        }
     }
 }
 

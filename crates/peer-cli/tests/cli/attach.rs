@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::lab::Lab;
+use crate::lab::{Lab, run};
 
 const GAME: &str = "cnctw";
 
@@ -62,7 +62,7 @@ fn a_directory_belongs_to_one_process() {
         .arg("--state-dir")
         .arg(b.state());
     other.args(["--no-mdns", "list"]);
-    let other = crate::lab::ended(&other.output().unwrap()).expect(6);
+    let other = run(&mut other).expect(6);
     assert!(other.stderr.contains(&pid), "{}", other.stderr);
     running.signal("-TERM");
     running.ended().expect(0);
@@ -80,7 +80,7 @@ fn a_verb_that_means_another_game_directory_is_refused() {
         .arg("--game-dir")
         .arg(b.games())
         .arg("list");
-    let refused = crate::lab::ended(&verb.output().unwrap()).expect(2);
+    let refused = run(&mut verb).expect(2);
     assert!(
         refused.stderr.contains("has its games in"),
         "{}",

@@ -1,18 +1,13 @@
 //! The demo, at a size that suits a test.
 
-use crate::lab::{Lab, ended};
+use crate::lab::{Lab, run};
 
 #[test]
 #[ignore = "takes a quarter of a minute"]
 fn the_demo_passes_its_own_checks() {
     let lab = Lab::new();
     let place = lab.peer("demo");
-    let output = place
-        .bare_command()
-        .args(["demo", "--size", "24MB"])
-        .output()
-        .unwrap();
-    let demo = ended(&output).expect(0);
+    let demo = run(place.bare_command().args(["demo", "--size", "24MB"])).expect(0);
     for told in [
         "They found each other",
         "kill -9",
@@ -26,13 +21,7 @@ fn the_demo_passes_its_own_checks() {
 #[test]
 fn the_demo_has_no_json() {
     let lab = Lab::new();
-    let output = lab
-        .peer("demo")
-        .bare_command()
-        .args(["demo", "--json"])
-        .output()
-        .unwrap();
-    let demo = ended(&output).expect(2);
+    let demo = run(lab.peer("demo").bare_command().args(["demo", "--json"])).expect(2);
     assert_eq!(demo.stdout, "");
     assert!(demo.stderr.contains("--json"), "{}", demo.stderr);
 }

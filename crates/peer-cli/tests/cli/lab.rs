@@ -3,9 +3,9 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::PathBuf,
-    process::{Child, ChildStdin, Command, Output, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
@@ -16,6 +16,9 @@ use tempfile::TempDir;
 
 /// Whatever a test waits for comes within this, or the test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A program that is run to its end is there within this; the longest story waits for a stall.
+const RUN_DEADLINE: Duration = Duration::from_secs(100);
 
 /// The folders of one test.
 pub(crate) struct Lab {
@@ -128,7 +131,7 @@ impl Place {
 
     /// Runs the binary to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        ended(&self.command(arguments).output().unwrap())
+        run(&mut self.command(arguments))
     }
 
     /// Runs a shell on these lines to its end.
@@ -150,11 +153,37 @@ impl Place {
     }
 }
 
-pub(crate) fn ended(output: &Output) -> Ended {
+/// Runs a program to its end.
+pub(crate) fn run(command: &mut Command) -> Ended {
+    let mut process = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let read = |mut from: Box<dyn Read + Send>| {
+        thread::spawn(move || std::io::read_to_string(&mut from).unwrap())
+    };
+    let stdout = read(Box::new(process.stdout.take().unwrap()));
+    let stderr = read(Box::new(process.stderr.take().unwrap()));
+    let deadline = Instant::now() + RUN_DEADLINE;
+    let status = loop {
+        match process.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if Instant::now() > deadline => break None,
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    if status.is_none() {
+        process.kill().unwrap();
+    }
+    let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+    let status = status
+        .unwrap_or_else(|| panic!("{command:?} does not end\nstdout: {stdout}\nstderr: {stderr}"));
     Ended {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout.clone()).unwrap(),
-        stderr: String::from_utf8(output.stderr.clone()).unwrap(),
+        code: status.code().unwrap_or(-1),
+        stdout,
+        stderr,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Wrong command lines, files and environments: exit code 2 and a sentence that names the thing.
 
-use crate::lab::{Lab, ended};
+use crate::lab::{Lab, run};
 
 #[test]
 fn wrong_command_lines_are_refused() {
@@ -33,16 +33,10 @@ fn help_and_version_go_well() {
     let lab = Lab::new();
     let peer = lab.peer("a");
     for (argument, told) in [("--help", "--give-up"), ("--version", "lanspread 0.")] {
-        let shown = ended(&peer.bare_command().arg(argument).output().unwrap()).expect(0);
+        let shown = run(peer.bare_command().arg(argument)).expect(0);
         assert!(shown.stdout.contains(told), "{}", shown.stdout);
     }
-    let shown = ended(
-        &peer
-            .bare_command()
-            .args(["completions", "bash"])
-            .output()
-            .unwrap(),
-    );
+    let shown = run(peer.bare_command().args(["completions", "bash"]));
     assert!(shown.expect(0).stdout.contains("complete -F _lanspread"));
 }
 
@@ -85,7 +79,7 @@ fn the_environment_stands_between_command_line_and_file() {
         if let Some(name) = variable {
             command.env("LANSPREAD_NAME", name);
         }
-        ended(&command.output().unwrap()).expect(0).json()[0]["name"]
+        run(&mut command).expect(0).json()[0]["name"]
             .as_str()
             .unwrap()
             .to_owned()
@@ -102,13 +96,7 @@ fn the_environment_stands_between_command_line_and_file() {
 fn a_wrong_log_filter_is_named() {
     let lab = Lab::new();
     let mut command = lab.peer("a").command(&["list"]);
-    let refused = ended(
-        &command
-            .env("LANSPREAD_LOG", "lanspread=loud")
-            .output()
-            .unwrap(),
-    )
-    .expect(2);
+    let refused = run(command.env("LANSPREAD_LOG", "lanspread=loud")).expect(2);
     assert!(
         refused.stderr.contains("LANSPREAD_LOG"),
         "{}",
