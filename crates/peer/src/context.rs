@@ -260,6 +260,7 @@ impl Context {
             addr,
             game: None,
             reason: DistrustReason::PartyMismatch,
+            dropped: true,
         });
     }
 

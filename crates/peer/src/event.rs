@@ -172,7 +172,7 @@ pub enum PeerEvent {
         /// Which rule it breaks, and with which path.
         reason: String,
     },
-    /// A peer is not used any more, for a download or at all.
+    /// A peer sent wrong bytes, or is not used any more, for a download or at all.
     PeerDistrusted {
         /// The peer, if it has proved who it is.
         peer: Option<PeerId>,
@@ -184,6 +184,8 @@ pub enum PeerEvent {
         game: Option<GameId>,
         /// Why.
         reason: DistrustReason,
+        /// Whether it is not used any more; false for the first wrong chunk, which may be a bad disk.
+        dropped: bool,
     },
     /// A command that came through the channel was refused or failed at once.
     CommandFailed {

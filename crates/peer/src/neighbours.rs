@@ -43,6 +43,10 @@ const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 /// A peer that was dialled by hand has this long to introduce itself.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A dial to an address that the operator named is given up after this and tried again soon: it outlives
+/// the transport's first seven packets, and whoever comes back is met within seconds.
+const NAMED_DIAL_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// Discovery is announced and subscribed to again this often at the least; also the loop's pulse.
 const PULSE: Duration = Duration::from_secs(1);
 
@@ -301,11 +305,13 @@ impl Loop {
             timeout,
         }) = self.candidates.next_dial(now)
         {
-            self.dial(address, Some(peer), Some(timeout));
+            self.dial(address, Some(peer), timeout);
         }
         while let Some(action) = self.table.poll_action() {
             match action {
-                TableAction::Dial { addr, expected } => self.dial(addr, expected, None),
+                TableAction::Dial { addr, expected } => {
+                    self.dial(addr, expected, NAMED_DIAL_TIMEOUT)
+                }
                 // A full channel means that pings are slow; the next one will do.
                 TableAction::Ping { link } => drop(self.with.pings.try_send(Serial(link.0))),
                 TableAction::Drop { link, reason, .. } => {
@@ -346,20 +352,16 @@ impl Loop {
         self.act();
     }
 
-    fn dial(&self, addr: SocketAddr, expected: Option<PeerId>, patience: Option<Duration>) {
+    fn dial(&self, addr: SocketAddr, expected: Option<PeerId>, patience: Duration) {
         let (endpoint, sessions) = (self.with.endpoint.clone(), self.with.sessions.clone());
         let dialled = self.dialled.clone();
         tokio::spawn(async move {
             let dial = endpoint.dial(addr, expected);
-            let result = match patience {
-                Some(patience) => timeout(patience, dial).await.unwrap_or({
-                    Err(DialError::Unreachable {
-                        addr,
-                        source: LinkClosed::TimedOut,
-                    })
-                }),
-                None => dial.await,
+            let timed_out = DialError::Unreachable {
+                addr,
+                source: LinkClosed::TimedOut,
             };
+            let result = timeout(patience, dial).await.unwrap_or(Err(timed_out));
             let result = result.map(|(link, streams)| {
                 let peer = link.peer;
                 sessions.start(link, streams);

@@ -71,9 +71,16 @@ pub(crate) struct Runtime {
     context: Arc<Context>,
     keeper: HomeKeeper,
     operations: Operations,
-    tasks: JoinSet<GameId>,
+    tasks: JoinSet<Ended>,
     wishes: mpsc::Sender<Wish>,
     handle: PeerRuntimeHandle,
+}
+
+/// An operation whose body has returned.
+struct Ended {
+    game: GameId,
+    /// Tells whoever awaits it.
+    tell: Box<dyn FnOnce() + Send>,
 }
 
 impl Runtime {
@@ -129,9 +136,13 @@ impl Runtime {
         self.keeper.close().await;
     }
 
-    fn ended(&mut self, ended: Result<GameId, tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
         match ended {
-            Ok(game) => self.operations.end(&game),
+            // In this order: whoever awaited it may start the next one at once.
+            Ok(Ended { game, tell }) => {
+                self.operations.end(&game);
+                tell();
+            }
             // Operations catch their own panics' consequences; the game stays busy, which is safe.
             Err(panic) => tracing::error!(%panic, "an operation ended abnormally"),
         }
@@ -277,9 +288,10 @@ impl Runtime {
     ) -> oneshot::Receiver<Result<T, OperationError>> {
         let (done, ended) = oneshot::channel();
         self.tasks.spawn(async move {
+            let result = body.await;
             // Dropping the operation's object does not cancel it, so nobody may be waiting.
-            let _ = done.send(body.await);
-            game
+            let tell = Box::new(move || drop(done.send(result)));
+            Ended { game, tell }
         });
         ended
     }

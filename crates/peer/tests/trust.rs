@@ -50,7 +50,12 @@ async fn a_flipped_byte_is_fetched_elsewhere() {
     game.assert_in(&receiver.game_dir());
     let distrusted = receiver
         .event("distrust", |event| match event {
-            PeerEvent::PeerDistrusted { peer, reason, .. } => Some((*peer, *reason)),
+            PeerEvent::PeerDistrusted {
+                peer,
+                reason,
+                dropped: true,
+                ..
+            } => Some((*peer, *reason)),
             _ => None,
         })
         .await;
@@ -58,6 +63,26 @@ async fn a_flipped_byte_is_fetched_elsewhere() {
         distrusted,
         (Some(bad.handle.id()), DistrustReason::WrongBytes)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_flipped_byte_does_not_drop_its_source() {
+    let game = game();
+    let lab = Lab::new();
+    let bad = lab.peer("bad").has(&game).start().await;
+    let good = lab.peer("good").has(&game).start().await;
+    let receiver = lab.peer("receiver").knows(&bad).knows(&good).start().await;
+    receiver.sees("doom", 2).await;
+    // In both copies, at different places, so that whoever is asked first is wrong once.
+    flip_a_byte(&bad, "doom/big.pak", 3);
+    flip_a_byte(&good, "doom/big.pak", 11 * MIB as u64);
+    receiver.downloads("doom").await;
+    game.assert_in(&receiver.game_dir());
+    for event in receiver.told() {
+        if let PeerEvent::PeerDistrusted { dropped, .. } = event {
+            assert!(!dropped, "one wrong chunk is not three");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,6 +103,16 @@ async fn a_flipped_byte_on_the_only_source_is_a_clear_error_and_no_sentinel() {
         .unwrap_err();
     assert_eq!(error.code(), ErrorCode::CorruptSource, "{error}");
     assert!(!receiver.game_dir().join("doom/version.ini").exists());
+    let told: Vec<_> = receiver
+        .told()
+        .into_iter()
+        .filter_map(|event| match event {
+            PeerEvent::PeerDistrusted { peer, dropped, .. } => Some((peer, dropped)),
+            _ => None,
+        })
+        .collect();
+    let bad = Some(bad.handle.id());
+    assert_eq!(told, [(bad, false), (bad, true)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

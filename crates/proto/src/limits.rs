@@ -103,6 +103,10 @@ pub const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without progress from anyone for this long, a download is reported as stalled.
 pub const STALL_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Without any source for this long, a download is reported as stalled: long enough for a connection
+/// that broke to come back, and no longer.
+pub const NO_SOURCE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A connection without any packet is gone.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -61,6 +61,8 @@ pub struct Plan {
     /// Peers that left without ever sending a wrong chunk, and may come back; bounded.
     honest_leavers: BTreeSet<PeerId>,
     last_progress: Instant,
+    /// Since when nobody offers this manifest; `None` while somebody does.
+    sourceless_since: Option<Instant>,
     phase: Phase,
     wake_at: Option<Instant>,
     actions: VecDeque<Action>,
@@ -108,8 +110,9 @@ impl Plan {
             strikes: BTreeMap::new(),
             honest_leavers: BTreeSet::new(),
             last_progress: now,
+            sourceless_since: Some(now),
             phase: Phase::Running,
-            wake_at: Some(now + limits::STALL_TIMEOUT),
+            wake_at: Some(now + limits::NO_SOURCE_TIMEOUT),
             actions: VecDeque::new(),
             map,
         };
@@ -214,6 +217,8 @@ impl Plan {
         } else if self.peers.len() < limits::PEERS_MAX {
             self.shelf.join(&held);
             self.peers.insert(id, Peer::new(now, held));
+            self.sourceless_since = None;
+            self.wake_by(self.stalls_at());
         }
         self.ask(now, id);
     }
@@ -250,6 +255,10 @@ impl Plan {
             self.honest_leavers.insert(id);
         }
         self.remove_peer(id);
+        if self.peers.is_empty() && self.sourceless_since.is_none() {
+            self.sourceless_since = Some(now);
+            self.wake_by(self.stalls_at());
+        }
         self.fail_if_all_corrupt();
         self.ask_everyone(now);
     }

@@ -167,7 +167,8 @@ pub enum Action {
         /// How many wrong chunks it sent.
         bad_chunks: u32,
     },
-    /// Nothing came from anyone for [`limits::STALL_TIMEOUT`]. The plan goes on trying.
+    /// Nothing came from anyone for [`limits::STALL_TIMEOUT`], or nobody has offered this manifest for
+    /// [`limits::NO_SOURCE_TIMEOUT`]. The plan goes on trying.
     Stalled,
     /// Bytes came again.
     Resumed,

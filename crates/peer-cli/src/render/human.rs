@@ -246,6 +246,7 @@ fn sentence(event: &PeerEvent) -> Option<String> {
             addr,
             game,
             reason,
+            dropped,
         } => {
             let who = match (name, peer, addr) {
                 (Some(name), Some(peer), _) => format!("{name} ({})", peer.short()),
@@ -258,7 +259,8 @@ fn sentence(event: &PeerEvent) -> Option<String> {
                 .as_ref()
                 .map(|game| format!(" for {game}"))
                 .unwrap_or_default();
-            format!("{who} is not used{what}: {}", distrusted(*reason))
+            let verdict = if *dropped { "is not used" } else { "is watched" };
+            format!("{who} {verdict}{what}: {}", distrusted(*reason))
         }
         PeerEvent::RuntimeFailed { task, message } => {
             format!("the {task} failed and is being restarted: {message}")

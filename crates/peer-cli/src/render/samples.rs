@@ -235,6 +235,7 @@ fn events_of_trouble() -> Vec<PeerEvent> {
             addr: None,
             game: Some(game()),
             reason: DistrustReason::WrongBytes,
+            dropped: false,
         },
         PeerEvent::PeerDistrusted {
             peer: None,
@@ -242,6 +243,7 @@ fn events_of_trouble() -> Vec<PeerEvent> {
             addr: Some(addr()),
             game: None,
             reason: DistrustReason::PartyMismatch,
+            dropped: true,
         },
         PeerEvent::CommandFailed {
             command: "x".into(),

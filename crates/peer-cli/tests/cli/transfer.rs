@@ -189,7 +189,6 @@ fn without_a_source_a_download_ends_with_three() {
 
 #[cfg(unix)]
 #[test]
-#[ignore = "waits for a minute until the download counts as stalled"]
 fn a_stalled_download_is_given_up_by_the_verb_and_goes_on_in_the_peer() {
     let lab = Lab::new();
     let (a, b) = (lab.peer("a"), lab.peer("b"));

@@ -63,6 +63,7 @@ pub(super) async fn fly(
         tracker: DownloadProgressTracker::new(),
         holders: HashSet::new(),
         contributors: HashSet::new(),
+        suspects: HashSet::new(),
         stalled: false,
         landed: None,
     };
@@ -94,6 +95,8 @@ struct Flight<'a> {
     holders: HashSet<PeerId>,
     /// The peers that sent at least one good chunk.
     contributors: HashSet<PeerId>,
+    /// The peers that sent at least one wrong chunk.
+    suspects: HashSet<PeerId>,
     stalled: bool,
     landed: Option<Landed>,
 }
@@ -163,6 +166,11 @@ impl Flight<'_> {
                 for chunk in stored {
                     self.handle(Input::ChunkArrived { request, chunk });
                     self.handle(Input::ChunkStored { chunk });
+                }
+                if let Some(peer) = peer.filter(|_| !rejected.is_empty())
+                    && self.suspects.insert(peer)
+                {
+                    self.distrust(peer, false);
                 }
                 for chunk in rejected {
                     let (game, chunk_number) = (&self.download.request.game, chunk.get());
@@ -253,16 +261,7 @@ impl Flight<'_> {
         match action {
             Action::Request { request, peer, run } => self.request(request, peer, run),
             Action::Cancel { request } => drop(self.requests.remove(&request)),
-            Action::Distrust { peer, .. } => {
-                let context = &self.download.context;
-                context.events.tell(PeerEvent::PeerDistrusted {
-                    peer: Some(peer),
-                    name: context.game_db.name_of(peer),
-                    addr: context.links.get(peer).map(|link| link.remote),
-                    game: Some(self.download.request.game.clone()),
-                    reason: DistrustReason::WrongBytes,
-                });
-            }
+            Action::Distrust { peer, .. } => self.distrust(peer, true),
             Action::Stalled => {
                 self.stalled = true;
                 let progress = self.plan.progress(Instant::now());
@@ -285,6 +284,18 @@ impl Flight<'_> {
             // Actions of a newer plan that this driver does not know do not exist in one workspace.
             _ => {}
         }
+    }
+
+    fn distrust(&self, peer: PeerId, dropped: bool) {
+        let context = &self.download.context;
+        context.events.tell(PeerEvent::PeerDistrusted {
+            peer: Some(peer),
+            name: context.game_db.name_of(peer),
+            addr: context.links.get(peer).map(|link| link.remote),
+            game: Some(self.download.request.game.clone()),
+            reason: DistrustReason::WrongBytes,
+            dropped,
+        });
     }
 
     fn request(&mut self, request: RequestId, peer: PeerId, run: ChunkRun) {

@@ -214,15 +214,17 @@ async fn authenticate(
         .keep_alive(true)
         .map_err(|error| Some(LinkClosed::of(error)))?;
     let (handle, acceptor) = connection.split();
-    Ok((
-        Link {
-            peer,
-            remote,
-            dialled,
-            handle,
-        },
-        LinkStreams { acceptor },
-    ))
+    let streams = LinkStreams {
+        acceptor,
+        handle: handle.clone(),
+    };
+    let link = Link {
+        peer,
+        remote,
+        dialled,
+        handle,
+    };
+    Ok((link, streams))
 }
 
 /// An authenticated connection to one peer. Cheap to clone.
@@ -263,6 +265,7 @@ impl Link {
 #[derive(Debug)]
 pub(crate) struct LinkStreams {
     acceptor: connection::StreamAcceptor,
+    handle: connection::Handle,
 }
 
 impl LinkStreams {
@@ -273,7 +276,11 @@ impl LinkStreams {
                 let (receive, send) = stream.split();
                 Ok((SendHalf::new(send), RecvHalf::new(receive)))
             }
-            Ok(None) => Err(LinkClosed::Goodbye),
+            // Also how an idle connection ends; the connection itself knows.
+            Ok(None) => Err(match self.handle.ping() {
+                Ok(()) => LinkClosed::Goodbye,
+                Err(error) => LinkClosed::of(error),
+            }),
             Err(error) => Err(LinkClosed::of(error)),
         }
     }

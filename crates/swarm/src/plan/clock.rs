@@ -39,7 +39,7 @@ impl Plan {
             self.back_off(now, id, BACKOFF_MAX);
         }
         if self.phase == Phase::Running {
-            let stalls_at = self.last_progress + limits::STALL_TIMEOUT;
+            let stalls_at = self.stalls_at();
             if stalls_at <= now {
                 self.phase = Phase::Stalled;
                 self.actions.push_back(Action::Stalled);
@@ -55,6 +55,15 @@ impl Plan {
         if let Some(until) = ends.filter(|until| *until > now).min() {
             self.wake_by(until);
         }
+    }
+
+    /// When it is time to say that nothing comes any more.
+    pub(super) fn stalls_at(&self) -> Instant {
+        let silent = self.last_progress + limits::STALL_TIMEOUT;
+        let sourceless = self
+            .sourceless_since
+            .map(|since| since + limits::NO_SOURCE_TIMEOUT);
+        sourceless.map_or(silent, |sourceless| sourceless.min(silent))
     }
 
     /// When a request has been silent for too long. One that has not begun waits as long as its peer

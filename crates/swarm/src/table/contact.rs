@@ -13,6 +13,9 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// The longest pause after failures that may pass by themselves.
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
 
+/// The same for an address that the operator named: it is often the only one, and somebody waits.
+const BACKOFF_MANUAL_MAX: Duration = Duration::from_secs(4);
+
 /// The pause after a failure that only people can mend.
 const HOPELESS_BACKOFF: Duration = Duration::from_mins(10);
 
@@ -56,9 +59,12 @@ impl Contact {
             WhyGone::WrongParty | WhyGone::Incompatible | WhyGone::Myself => HOPELESS_BACKOFF,
             WhyGone::Unreachable | WhyGone::Lost | WhyGone::Closed | WhyGone::WrongPeer => {
                 let doubled = BACKOFF_MIN.saturating_mul(1 << self.failures.min(16));
-                doubled
-                    .min(BACKOFF_MAX)
-                    .mul_f64(rng.random_range(0.75..1.0))
+                let longest = if self.manual {
+                    BACKOFF_MANUAL_MAX
+                } else {
+                    BACKOFF_MAX
+                };
+                doubled.min(longest).mul_f64(rng.random_range(0.75..1.0))
             }
         };
         self.failures = self.failures.saturating_add(1);

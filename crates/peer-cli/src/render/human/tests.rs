@@ -28,7 +28,7 @@ fn every_event_that_people_are_told_is_a_sentence() {
         "Age of Empires II: could not be checked: no reachable peer has cnctw",
         "Age of Empires II: removed",
         "the folder \"CON\" is not announced: a device name",
-        "pc-7 (0202020202) is not used for Age of Empires II: it sent wrong bytes",
+        "pc-7 (0202020202) is watched for Age of Empires II: it sent wrong bytes",
         "192.168.1.5:40123 is not used: it belongs to another party",
         "the server failed and is being restarted: it fell over",
         "17 events were missed",
