@@ -310,7 +310,7 @@ impl Loop {
         while let Some(action) = self.table.poll_action() {
             match action {
                 TableAction::Dial { addr, expected } => {
-                    self.dial(addr, expected, NAMED_DIAL_TIMEOUT)
+                    self.dial(addr, expected, NAMED_DIAL_TIMEOUT);
                 }
                 // A full channel means that pings are slow; the next one will do.
                 TableAction::Ping { link } => drop(self.with.pings.try_send(Serial(link.0))),
