@@ -6,7 +6,7 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -151,6 +151,15 @@ pub(crate) async fn run_peer_discovery(
     }
 }
 
+/// Whether hearsay of this address may lead to a dial: it must be one machine's.
+fn is_dialable(addr: SocketAddr) -> bool {
+    let one_machine = match addr.ip() {
+        IpAddr::V4(ip) => !ip.is_broadcast() && !ip.is_multicast() && !ip.is_unspecified(),
+        IpAddr::V6(ip) => !ip.is_multicast() && !ip.is_unspecified() && !ip.is_unicast_link_local(),
+    };
+    one_machine && addr.port() != 0
+}
+
 async fn next(sightings: &mut Option<mpsc::Receiver<Sighting>>) -> Option<Sighting> {
     match sightings {
         Some(sightings) => sightings.recv().await,
@@ -173,7 +182,7 @@ impl Loop {
     }
 
     fn heard_of(&mut self, known: &KnownPeer) {
-        if known.peer != self.with.context.id {
+        if known.peer != self.with.context.id && is_dialable(known.addr) {
             let candidate = self.candidate(known.peer, known.addr);
             self.candidates.sighted(Instant::now(), candidate);
         }

@@ -27,7 +27,6 @@ pub(crate) async fn remove(context: Arc<Context>, game: GameId) -> Result<(), Op
         Ok(removed) => removed.map_err(|error| refusal(&game, error))?,
         Err(panic) => return Err(internal(game, panic)),
     }
-    context.events.tell(PeerEvent::Removed { game });
     Ok(())
 }
 
@@ -46,10 +45,20 @@ pub(crate) async fn discard_partial(
         Ok(done) => done.map_err(|error| download::store_error(&game, error))?,
         Err(panic) => return Err(internal(game, panic)),
     }
-    context
-        .events
-        .tell(PeerEvent::DownloadGameFilesCancelled { game });
     Ok(())
+}
+
+/// What is told of a removal's end; a failure is the caller's answer and told to nobody else.
+pub(crate) fn removed_tale(game: &GameId, end: &Result<(), OperationError>) -> Option<PeerEvent> {
+    let game = game.clone();
+    end.is_ok().then_some(PeerEvent::Removed { game })
+}
+
+/// What is told when an interrupted download was taken back.
+pub(crate) fn discarded_tale(game: &GameId, end: &Result<(), OperationError>) -> Option<PeerEvent> {
+    let game = game.clone();
+    end.is_ok()
+        .then_some(PeerEvent::DownloadGameFilesCancelled { game })
 }
 
 fn refusal(game: &GameId, error: RemoveError) -> OperationError {

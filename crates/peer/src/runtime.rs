@@ -14,8 +14,9 @@ use crate::{
     command::{DownloadRequest, PeerCommand},
     commands,
     context::Context,
-    download::Download,
+    download::{self, Download},
     error::OperationError,
+    event::PeerEvent,
     fetch,
     handle::PeerRuntimeHandle,
     home::HomeKeeper,
@@ -23,7 +24,7 @@ use crate::{
     operation::{Operation, Progress},
     operations::{self, Operations},
     remove,
-    verify::Verification,
+    verify::{self, Verification},
     view::{DownloadSummary, OperationKind, PeerView, VerifySummary},
 };
 
@@ -76,10 +77,13 @@ pub(crate) struct Runtime {
     handle: PeerRuntimeHandle,
 }
 
+/// What is told of an operation's end.
+type Tale<T> = fn(&GameId, &Result<T, OperationError>) -> Option<PeerEvent>;
+
 /// An operation whose body has returned.
 struct Ended {
     game: GameId,
-    /// Tells whoever awaits it.
+    /// Tells everybody, and whoever awaits it.
     tell: Box<dyn FnOnce() + Send>,
 }
 
@@ -138,7 +142,7 @@ impl Runtime {
 
     fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
         match ended {
-            // In this order: whoever awaited it may start the next one at once.
+            // In this order: whoever hears of it may start the next one at once.
             Ok(Ended { game, tell }) => {
                 self.operations.end(&game);
                 tell();
@@ -198,7 +202,7 @@ impl Runtime {
             stops,
             progress,
         };
-        let done = self.spawn(game.clone(), download.run());
+        let done = self.spawn(game.clone(), download.run(), download::tale);
         Ok(Operation::new(game, watched, done, cancel))
     }
 
@@ -220,7 +224,7 @@ impl Runtime {
             stops,
             progress,
         };
-        let done = self.spawn(game.clone(), verification.run());
+        let done = self.spawn(game.clone(), verification.run(), verify::tale);
         Ok(Operation::new(game, watched, done, cancel))
     }
 
@@ -233,7 +237,7 @@ impl Runtime {
         match begun {
             Ok(_) => {
                 let removal = remove::remove(self.context.clone(), game.clone());
-                let done = self.spawn(game, removal);
+                let done = self.spawn(game, removal, remove::removed_tale);
                 forward(done, reply);
             }
             Err(error) => drop(reply.send(Err(error))),
@@ -252,7 +256,7 @@ impl Runtime {
         match self.operations.begin(&game, OperationKind::Remove) {
             Ok(_) => {
                 let discard = remove::discard_partial(self.context.clone(), game.clone());
-                let done = self.spawn(game, discard);
+                let done = self.spawn(game, discard, remove::discarded_tale);
                 forward(done, reply);
             }
             Err(error) => drop(reply.send(Err(error))),
@@ -285,12 +289,19 @@ impl Runtime {
         &mut self,
         game: GameId,
         body: impl Future<Output = Result<T, OperationError>> + Send + 'static,
+        tale: Tale<T>,
     ) -> oneshot::Receiver<Result<T, OperationError>> {
         let (done, ended) = oneshot::channel();
+        let (events, id) = (self.context.events.clone(), game.clone());
         self.tasks.spawn(async move {
             let result = body.await;
-            // Dropping the operation's object does not cancel it, so nobody may be waiting.
-            let tell = Box::new(move || drop(done.send(result)));
+            let tell = Box::new(move || {
+                if let Some(event) = tale(&id, &result) {
+                    events.tell(event);
+                }
+                // Dropping the operation's object does not cancel it, so nobody may be waiting.
+                drop(done.send(result));
+            });
             Ended { game, tell }
         });
         ended

@@ -83,7 +83,9 @@ impl Partial {
     /// The chunks that came since the log had `from` entries, sorted, and its length now.
     pub(crate) fn gained_since(&self, from: usize) -> (Vec<ChunkIndex>, usize) {
         let stored = self.lock();
-        let mut gained = stored.log.get(from..).unwrap_or_default().to_vec();
+        // A log that is shorter than what was told belongs to a later download of the same payload.
+        let from = if from > stored.log.len() { 0 } else { from };
+        let mut gained = stored.log[from..].to_vec();
         gained.sort_unstable();
         (gained, stored.log.len())
     }

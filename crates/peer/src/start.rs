@@ -296,7 +296,7 @@ struct Life {
 
 impl Life {
     async fn live(
-        self,
+        mut self,
         mut runtime: Runtime,
         inbox: mpsc::Receiver<crate::runtime::Message>,
         orders: mpsc::Receiver<crate::command::PeerCommand>,
@@ -311,7 +311,7 @@ impl Life {
     }
 
     /// Withdraws the announcement, has every session say goodbye, and waits for them.
-    async fn say_goodbye(&self) -> () {
+    async fn say_goodbye(&mut self) {
         let farewell = async {
             if let Some(discovery) = &self.discovery
                 && let Err(error) = discovery.withdraw().await
@@ -329,8 +329,10 @@ impl Life {
         if timeout(FAREWELL_TIMEOUT, both).await.is_err() {
             tracing::debug!("some goodbyes were not said in time");
         }
-        for task in &self.tasks {
-            task.abort();
+        for task in &mut self.tasks {
+            if timeout(FAREWELL_TIMEOUT, &mut *task).await.is_err() {
+                task.abort();
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::{
     command::DownloadRequest,
     context::Context,
-    download::{Download, Stops},
+    download::{self, Download, Stops},
     error::{ErrorCode, OperationError},
     event::PeerEvent,
     operation::Progress,
@@ -29,25 +29,8 @@ pub(crate) struct Verification {
 }
 
 impl Verification {
-    /// Checks, repairs if asked to, and tells the end.
+    /// Checks, and repairs if asked to; [`tale`] is what to tell of it once the game is free again.
     pub(crate) async fn run(self) -> Result<VerifySummary, OperationError> {
-        let (context, game) = (self.context.clone(), self.game.clone());
-        let result = self.carry_out().await;
-        match &result {
-            Ok(summary) => context
-                .events
-                .tell(PeerEvent::VerifyFinished(summary.clone())),
-            Err(error) => {
-                context.events.tell(PeerEvent::VerifyFailed {
-                    game,
-                    error: error.failure(),
-                });
-            }
-        }
-        result
-    }
-
-    async fn carry_out(self) -> Result<VerifySummary, OperationError> {
         let report = self.check().await?;
         let intact = report.is_whole();
         let mut bad: Vec<_> = report.bad.into_iter().map(|file| file.path).collect();
@@ -74,14 +57,18 @@ impl Verification {
             progress,
             ..
         } = self;
-        Download {
+        let (events, game) = (context.events.clone(), request.game.clone());
+        let download = Download {
             context,
             request,
             stops,
             progress,
+        };
+        let repaired = download.run().await;
+        if let Some(event) = download::tale(&game, &repaired) {
+            events.tell(event);
         }
-        .run()
-        .await?;
+        repaired?;
         Ok(VerifySummary {
             repaired: true,
             ..summary
@@ -124,5 +111,20 @@ impl Verification {
             Ok(Err(error)) => Err(failed(ErrorCode::Io, Box::new(error))),
             Err(panic) => Err(failed(ErrorCode::Internal, Box::new(panic))),
         }
+    }
+}
+
+/// What is told of a verification's end.
+pub(crate) fn tale(
+    game: &GameId,
+    end: &Result<VerifySummary, OperationError>,
+) -> Option<PeerEvent> {
+    match end {
+        Ok(summary) => Some(PeerEvent::VerifyFinished(summary.clone())),
+        Err(OperationError::Stopped) => None,
+        Err(error) => Some(PeerEvent::VerifyFailed {
+            game: game.clone(),
+            error: error.failure(),
+        }),
     }
 }

@@ -50,12 +50,7 @@ async fn a_flipped_byte_is_fetched_elsewhere() {
     game.assert_in(&receiver.game_dir());
     let distrusted = receiver
         .event("distrust", |event| match event {
-            PeerEvent::PeerDistrusted {
-                peer,
-                reason,
-                dropped: true,
-                ..
-            } => Some((*peer, *reason)),
+            PeerEvent::PeerDistrusted { peer, reason, .. } => Some((*peer, *reason)),
             _ => None,
         })
         .await;

@@ -191,11 +191,12 @@ impl ChunkMap {
             .sum()
     }
 
-    /// The longest run from `first` within `chunks_max` and [`limits::RUN_BYTES_MAX`].
+    /// The longest run from `first` within `chunks_max`, [`limits::RUN_CHUNKS_MAX`] and
+    /// [`limits::RUN_BYTES_MAX`].
     pub fn run_from(&self, first: ChunkIndex, chunks_max: u32) -> ChunkRun {
         let mut bytes = u64::from(self.chunk_bytes(first));
         let mut count = 1;
-        while count < chunks_max {
+        while count < chunks_max.min(limits::RUN_CHUNKS_MAX) {
             let Some(next) = self.check(first.0 + count) else {
                 break;
             };

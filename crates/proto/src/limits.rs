@@ -52,6 +52,9 @@ pub const CHUNKS_MAX: u32 = 1024 * 1024 + 200_000;
 /// One request for chunks: long enough to amortise the request, short enough to reassign.
 pub const RUN_BYTES_MAX: u64 = 8 * MIB;
 
+/// Chunks of one request: each may be a file of its own that has to be opened.
+pub const RUN_CHUNKS_MAX: u32 = 4096;
+
 /// Nesting of a JSON message; ours need four.
 pub const JSON_DEPTH_MAX: usize = 16;
 

@@ -22,7 +22,7 @@ const ELBOW_ROOM_MAX: u32 = 64;
 const GRAIN_BYTES: u64 = 1024 * 1024;
 
 /// Which chunks one peer holds.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Held {
     /// All.
     Everything,

@@ -208,12 +208,14 @@ impl Plan {
         self.honest_leavers.remove(&id);
         let held = self.held(has);
         if let Some(peer) = self.peers.get_mut(&id) {
+            if peer.held == held {
+                return;
+            }
             self.shelf.leave(&peer.held);
             self.shelf.join(&held);
             peer.held = held;
             peer.dry_at = None;
             peer.wrong.clear();
-            peer.retries.clear();
         } else if self.peers.len() < limits::PEERS_MAX {
             self.shelf.join(&held);
             self.peers.insert(id, Peer::new(now, held));

@@ -3,7 +3,6 @@
 use crate::lab::{Lab, run};
 
 #[test]
-#[ignore = "takes a quarter of a minute"]
 fn the_demo_passes_its_own_checks() {
     let lab = Lab::new();
     let place = lab.peer("demo");

@@ -84,7 +84,7 @@ enum Landed {
 }
 
 impl Download {
-    /// Runs the download to its end and tells it.
+    /// Runs the download to its end; [`tale`] is what to tell of it once the game is free again.
     pub(crate) async fn run(self) -> Result<DownloadSummary, OperationError> {
         let context = self.context.clone();
         let game = self.request.game.clone();
@@ -94,30 +94,8 @@ impl Download {
             () = self.stops.any() => {}
         }
         // While it lives, the library looks away from the folder.
-        let hold = context.home().library.hold(&game);
-        let result = self.carry_out().await;
-        drop(hold);
-        match &result {
-            Ok(summary) => {
-                context
-                    .events
-                    .tell(PeerEvent::DownloadGameFilesFinished(summary.clone()));
-            }
-            Err(OperationError::Cancelled { .. }) => {
-                context
-                    .events
-                    .tell(PeerEvent::DownloadGameFilesCancelled { game });
-            }
-            // It goes on after the next start.
-            Err(OperationError::Stopped) => {}
-            Err(error) => {
-                let error = error.failure();
-                context
-                    .events
-                    .tell(PeerEvent::DownloadGameFilesFailed { game, error });
-            }
-        }
-        result
+        let _hold = context.home().library.hold(&game);
+        self.carry_out().await
     }
 
     async fn carry_out(self) -> Result<DownloadSummary, OperationError> {
@@ -238,10 +216,10 @@ impl Download {
         context.library_changed();
         let landed = fly::fly(self, &partial, &transaction, stored).await;
         // The flight has waited for its last write and dropped its handles.
-        let transaction = Arc::try_unwrap(transaction).map_err(|_| {
-            self.store_error(ErrorCode::Internal, "a write is still running".into())
-        })?;
-        let settled = self.settle(landed, transaction, &home).await;
+        let settled = match Arc::try_unwrap(transaction) {
+            Ok(transaction) => self.settle(landed, transaction, &home).await,
+            Err(_) => Err(self.store_error(ErrorCode::Internal, "a write is still running".into())),
+        };
         context.shelf.remove_partial(payload.id());
         context.library_changed();
         settled
@@ -317,6 +295,26 @@ impl Download {
         OperationError::Cancelled {
             game: self.request.game.clone(),
         }
+    }
+}
+
+/// What is told of a download's end.
+pub(crate) fn tale(
+    game: &GameId,
+    end: &Result<DownloadSummary, OperationError>,
+) -> Option<PeerEvent> {
+    let game = game.clone();
+    match end {
+        Ok(summary) => Some(PeerEvent::DownloadGameFilesFinished(summary.clone())),
+        Err(OperationError::Cancelled { .. }) => {
+            Some(PeerEvent::DownloadGameFilesCancelled { game })
+        }
+        // It goes on after the next start.
+        Err(OperationError::Stopped) => None,
+        Err(error) => Some(PeerEvent::DownloadGameFilesFailed {
+            game,
+            error: error.failure(),
+        }),
     }
 }
 

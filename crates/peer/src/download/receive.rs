@@ -4,7 +4,7 @@
 //! is hashed and written on a blocking thread while the next one arrives. A request's batches are
 //! written one after another; several requests write at the same time.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use lanspread_disk::RealDisk;
@@ -17,6 +17,7 @@ use lanspread_swarm::{RequestId, RunFailure};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_util::task::TaskTracker;
 
@@ -27,8 +28,11 @@ use crate::{
     transport::{Link, RecvHalf, ResetCode, WireError},
 };
 
-/// Arrived bytes are reported in steps of this size: often enough to see that a slow peer is alive.
+/// Arrived bytes are reported in steps of this size …
 const REPORT_BYTES: u64 = 128 * 1024;
+
+/// … or this often: a slow peer is alive.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a request tells its driver.
 #[derive(Debug)]
@@ -76,6 +80,7 @@ struct Incoming {
     stream: RecvHalf,
     rest: Bytes,
     unreported: u64,
+    reported: Instant,
 }
 
 impl Incoming {
@@ -147,6 +152,7 @@ impl Receiver {
             stream,
             rest: Bytes::new(),
             unreported: 0,
+            reported: Instant::now(),
         };
         let mut writing: Option<JoinHandle<()>> = None;
         for chunks in self.batches(run) {
@@ -226,7 +232,9 @@ impl Receiver {
             self.context.download.pass(bytes).await;
             batch.data.extend_from_slice(&piece);
             incoming.unreported += bytes;
-            if incoming.unreported >= REPORT_BYTES {
+            let overdue = incoming.reported.elapsed() >= REPORT_INTERVAL;
+            if overdue || incoming.unreported >= REPORT_BYTES {
+                incoming.reported = Instant::now();
                 self.context
                     .ledger
                     .received(&self.partial.game, incoming.unreported);

@@ -67,6 +67,14 @@ pub(super) async fn send_run(
         let message = format!("chunks {first} to {first}+{count} are not among its {chunks}");
         return refuse(send, RefusalCode::BadRequest, message).await;
     };
+    let chunks = limits::check(
+        "a run's chunks",
+        count.into(),
+        limits::RUN_CHUNKS_MAX.into(),
+    );
+    if let Err(limit) = chunks {
+        return refuse(send, RefusalCode::Limit, limit.to_string()).await;
+    }
     let bytes = source.map().run_bytes(run);
     if let Err(limit) = limits::check("a run's size in bytes", bytes, limits::RUN_BYTES_MAX) {
         return refuse(send, RefusalCode::Limit, limit.to_string()).await;
