@@ -3,6 +3,10 @@
 //! It is `control.sock` in the state directory, for its owner only; on Windows a named pipe whose name
 //! comes from that directory. A socket that a dead process left behind is replaced, which is safe
 //! because the state directory's lock is held by then.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a socket file that is not a game's"
+)]
 
 use std::{
     io,

@@ -1,5 +1,9 @@
 //! Options from every place merged into one set: the command line before the environment before the
 //! TOML file before the defaults.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the settings file belongs to the program"
+)]
 
 use std::{
     io::ErrorKind,

@@ -1,5 +1,9 @@
 //! Wrong bytes, other parties, peers that disagree.
 #![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at the disk from outside"
+)]
+#![expect(
     clippy::unwrap_used,
     reason = "the helpers of a test fail it like the test itself"
 )]

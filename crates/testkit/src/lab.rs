@@ -1,4 +1,8 @@
 //! Peers on loopback, each with folders of its own.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at the disk from outside"
+)]
 
 use std::{
     fs,

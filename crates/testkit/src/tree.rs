@@ -1,4 +1,8 @@
 //! Game trees with reproducible content.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at the disk from outside"
+)]
 
 use std::{
     collections::BTreeMap,

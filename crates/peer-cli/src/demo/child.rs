@@ -1,4 +1,8 @@
 //! One peer of the demo: a process of this very program, driven through its shell.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the demonstration makes its peers' folders"
+)]
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,8 @@
 //! The demo's game: files of many sizes with a content that depends on nothing but their paths.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the demonstration makes and compares games from outside"
+)]
 
 use std::{
     collections::BTreeMap,

@@ -259,7 +259,11 @@ fn sentence(event: &PeerEvent) -> Option<String> {
                 .as_ref()
                 .map(|game| format!(" for {game}"))
                 .unwrap_or_default();
-            let verdict = if *dropped { "is not used" } else { "is watched" };
+            let verdict = if *dropped {
+                "is not used"
+            } else {
+                "is watched"
+            };
             format!("{who} {verdict}{what}: {}", distrusted(*reason))
         }
         PeerEvent::RuntimeFailed { task, message } => {

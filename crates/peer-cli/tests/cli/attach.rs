@@ -1,4 +1,8 @@
 //! Verbs and clients that talk to a peer that runs already, and processes that may not.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at the disk from outside"
+)]
 
 use serde_json::{Value, json};
 

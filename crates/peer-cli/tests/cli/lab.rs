@@ -1,4 +1,8 @@
 //! Real processes of the real binary, each with folders of its own.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at the disk from outside"
+)]
 
 use std::{
     collections::BTreeMap,

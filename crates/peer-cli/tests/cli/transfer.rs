@@ -1,4 +1,8 @@
 //! Downloads between real processes.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at the disk from outside"
+)]
 
 use std::fs;
 

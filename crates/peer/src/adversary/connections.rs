@@ -1,4 +1,8 @@
 //! Floods of connections, and peers that are not who they are thought to be.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at the disk from outside"
+)]
 
 use std::{net::Ipv4Addr, sync::Arc};
 
