@@ -202,6 +202,10 @@ fn id_with_its_reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Game
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at the disk from outside"
+)]
 mod tests {
     use super::*;
 

@@ -113,6 +113,11 @@ impl Index {
         self.games.retain(|id, _| is_here(id) || has_manifest(id));
     }
 
+    /// Whether a game was announced when the index was made.
+    pub(crate) fn announces(&self, id: &GameId) -> bool {
+        self.games.get(id).is_some_and(|entry| entry.announced)
+    }
+
     pub(crate) fn save(&self, state: &StateDir) -> Result<(), StateError> {
         state.write_document(LIBRARY_INDEX_NAME, self)
     }

@@ -12,10 +12,12 @@
 //! * A restart hashes nothing that did not change: hashes are kept by path, size, modification time and
 //!   file id. After a restart games are announced from the index at once; the monitor then looks at every
 //!   file, and a server that meets a changed file before that says so with [`Library::changed_on_disk`].
+//!   That holds in the middle of hashing too: [`Library::run`] saves the hashes of finished files, and of
+//!   finished 32 MiB pieces, when it ends and every [`Timing::save`], which is what a lost process costs.
 //! * While a [`Hold`] on a game lives, nothing the monitor finds in its folder is published.
 //!
 //! It never writes into a game's folder, never follows a link and never uses the network. It writes the index
-//! and each game's `manifest.json` and `chunks.bin` in the state directory. [`Library::run`] occupies
+//! and each game's `manifest.json`, `chunks.bin` and, until it is announced, `hashing.bin` in the state directory. [`Library::run`] occupies
 //! blocking threads of the caller's tokio runtime for walking and hashing; notify adds one thread of its own.
 
 pub mod catalog;
@@ -30,6 +32,7 @@ mod refusal;
 mod scan;
 mod schedule;
 mod snapshot;
+mod unfinished;
 mod verify;
 mod watch;
 

@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use lanspread_disk::{FileStamp, RealDisk, StateDir, StateError, StoredPayload};
+use lanspread_disk::{Disk, FileStamp, RealDisk, StateDir, StateError, StoredPayload};
 use lanspread_proto::{GameId, GamePath, ManifestId};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -23,6 +23,7 @@ use crate::{
     scan::{ScanError, SentinelScan, scan_folder, scan_local_library},
     schedule::Timing,
     snapshot::{LibraryEvent, LibrarySnapshot},
+    unfinished::{Progress, Unfinished},
 };
 
 /// Events that wait for a slow receiver; the next ones are dropped.
@@ -33,7 +34,7 @@ const EVENTS_MAX: usize = 256;
 pub struct LibraryConfig {
     /// The game directory.
     pub game_dir: RealDisk,
-    /// The state directory: index, manifests, chunk hashes.
+    /// The state directory: index, manifests, chunk hashes, hashes of games that are not announced yet.
     pub state: Arc<StateDir>,
     /// Which games exist for this peer.
     pub catalog: Arc<Catalog>,
@@ -95,6 +96,7 @@ pub struct Hold {
 pub(crate) struct Shared {
     pub(crate) config: LibraryConfig,
     records: Mutex<Records>,
+    pub(crate) unfinished: Unfinished,
     snapshots: watch::Sender<Arc<LibrarySnapshot>>,
     events: mpsc::Sender<LibraryEvent>,
     wishes: Mutex<Wishes>,
@@ -129,6 +131,7 @@ impl Library {
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let shared = Shared {
             records: Mutex::new(Records::open(scan, index)),
+            unfinished: Unfinished::default(),
             config,
             snapshots: watch::Sender::new(Arc::default()),
             events,
@@ -319,12 +322,39 @@ impl Shared {
         });
     }
 
-    /// Blocking.
-    pub(crate) fn save_index(&self) {
-        let index = self.records().index();
-        if let Err(error) = index.save(&self.config.state) {
-            self.report_unsaved(error);
+    /// Whether a folder has the game's name, or cannot be looked at.
+    pub(crate) fn has_folder(&self, id: &GameId) -> bool {
+        !matches!(self.config.game_dir.stat(id.as_str()), Ok(None))
+    }
+
+    /// Saves hashes of unfinished games, and the index if asked to. Blocking; one thread at a time.
+    pub(crate) fn save(&self, progress: &[Progress], index: bool) {
+        let state = &self.config.state;
+        for progress in progress {
+            let game = &progress.game;
+            if let Err(error) = self.unfinished.store(state, game, progress.encode()) {
+                self.records().not_saved(game);
+                self.report_unsaved(error.into());
+            }
         }
+        if index {
+            self.save_index();
+        }
+    }
+
+    /// Saves the index and removes what is of no use beside it.
+    fn save_index(&self) {
+        let mut records = self.records();
+        let (index, vanished) = (records.index(), records.take_vanished());
+        let here: BTreeSet<_> = records.ids().cloned().collect();
+        drop(records);
+        if let Err(error) = index.save(&self.config.state) {
+            return self.report_unsaved(error);
+        }
+        let is_over =
+            |id: &GameId| index.announces(id) || !here.contains(id) && !self.has_folder(id);
+        self.unfinished.note_gone(vanished);
+        self.unfinished.discard(&self.config.state, is_over);
     }
 }
 

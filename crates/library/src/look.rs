@@ -2,19 +2,20 @@
 
 use std::{ffi::OsString, sync::Arc};
 
-use lanspread_disk::RealDisk;
+use lanspread_disk::{RealDisk, StateError};
 use lanspread_proto::GameId;
 
 use crate::{
-    hash::FileToHash,
+    hash::{FileToHash, Hashed},
     library::{LibraryError, Shared},
     payload::{LocalPayload, PayloadSlot},
     records::{Known, Ticket},
     refusal::RefusalReason,
     scan::{
-        FolderScan, HashesByPath, LocalScan, PayloadLook, Sentinel, SentinelScan, look_at_payload,
-        scan_folder, scan_local_library,
+        FolderScan, HashesByPath, KnownHashes, LocalScan, PayloadLook, Sentinel, SentinelScan,
+        look_at_payload, scan_folder, scan_local_library,
     },
+    unfinished::Encoder,
     watch::Watches,
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct RootLook {
     /// What changed in these before they were watched was not reported.
     pub(crate) newly_watched: Vec<OsString>,
     pub(crate) without_watch: usize,
+    /// Whether games that are not here may have left something behind.
+    pub(crate) others: bool,
 }
 
 /// One game.
@@ -49,7 +52,8 @@ pub(crate) enum Verdict {
     Complete {
         folder: FolderScan,
         slot: Arc<PayloadSlot>,
-        /// Whether the slot is not the one that the look started from.
+        /// Whether the index is to be saved: the slot is not the one that the look started from, or something
+        /// lies in the state directory that goes when the index is saved.
         changed: bool,
         /// Whether the manifest is another one.
         new: bool,
@@ -60,12 +64,15 @@ pub(crate) enum Verdict {
         root: RealDisk,
         files: Vec<FileToHash>,
         bytes: u64,
+        /// What an earlier run knew of them, if this look had to ask.
+        remembered: Option<Hashed>,
     },
 }
 
 pub(crate) fn look_at_root(
     shared: &Shared,
     watches: &mut Watches,
+    first: bool,
 ) -> Result<RootLook, LibraryError> {
     let config = &shared.config;
     watches.watch_root();
@@ -77,11 +84,14 @@ pub(crate) fn look_at_root(
         .map(|id| OsString::from(id.as_str()))
         .collect();
     let (newly_watched, without_watch) = watches.sync(&wanted);
+    let is_here = |id: &GameId| scan.candidates.contains(id) || shared.has_folder(id);
+    let others = first && shared.unfinished.look_for_others(&config.state, is_here);
     Ok(RootLook {
         scan,
         touched_any,
         newly_watched,
         without_watch,
+        others,
     })
 }
 
@@ -93,7 +103,7 @@ pub(crate) fn look_at_game(shared: &Shared, id: &GameId) -> GameLook {
         None => Verdict::Gone,
         Some(folder) => match folder.sentinel.clone() {
             SentinelScan::Absent | SentinelScan::Refused(_) => Verdict::Bare(folder),
-            SentinelScan::Valid(sentinel) => judge(shared, &ticket, &known, folder, &sentinel),
+            SentinelScan::Valid(sentinel) => judge(shared, &ticket, known, folder, &sentinel),
         },
     };
     GameLook { ticket, verdict }
@@ -102,7 +112,7 @@ pub(crate) fn look_at_game(shared: &Shared, id: &GameId) -> GameLook {
 fn judge(
     shared: &Shared,
     ticket: &Ticket,
-    known: &Known,
+    mut known: Known,
     folder: FolderScan,
     sentinel: &Sentinel,
 ) -> Verdict {
@@ -113,11 +123,23 @@ fn judge(
         Err(error) => return Verdict::Refused(folder, RefusalReason::Unreadable(error)),
     };
     let previous = known.slot.as_ref().and_then(|slot| slot.load(id, state));
-    let hashes = HashesByPath {
-        previous: previous.as_ref(),
-        known: &known.hashes,
+    let look = |known: &KnownHashes| {
+        let previous = previous.as_ref();
+        look_at_payload(id, &root, state, sentinel, HashesByPath { previous, known })
     };
-    match look_at_payload(id, &root, state, sentinel, hashes) {
+    let mut found = look(&known.hashes);
+    let mut remembered = None;
+    if let PayloadLook::ToHash { files, .. } = &found
+        && !known.hashes.is_remembered()
+    {
+        let hashed = shared.unfinished.load(state, id, files);
+        Arc::make_mut(&mut known.hashes).remember(hashed.clone());
+        if !hashed.is_empty() {
+            found = look(&known.hashes);
+        }
+        remembered = Some(hashed);
+    }
+    match found {
         PayloadLook::Changed => Verdict::Changed(folder),
         PayloadLook::Refused(reason) => Verdict::Refused(folder, reason),
         PayloadLook::ToHash { files, bytes } => Verdict::ToHash {
@@ -125,6 +147,7 @@ fn judge(
             root,
             files,
             bytes,
+            remembered,
         },
         PayloadLook::Complete { payload, new } => {
             if new {
@@ -135,7 +158,7 @@ fn judge(
                 .as_ref()
                 .filter(|_| known.holds(&payload, sentinel));
             let slot = held.cloned();
-            let changed = slot.is_none();
+            let changed = slot.is_none() || shared.unfinished.is_there(state, id);
             let slot =
                 slot.unwrap_or_else(|| Arc::new(PayloadSlot::loaded(payload, sentinel.stamp)));
             Verdict::Complete {
@@ -148,16 +171,30 @@ fn judge(
     }
 }
 
-/// Saves a payload for the next start, unless an operation has begun, which will save its own.
+/// Saves a payload for the next start, unless an operation has begun, which will save its own. The files' stamps
+/// are saved before it: the index follows later, and until then it does not go with the new manifest.
 fn save(shared: &Shared, ticket: &Ticket, payload: &LocalPayload) {
     if !shared.records().is_current(ticket) {
         return;
     }
-    if let Err(error) = shared
-        .config
-        .state
-        .save_payload(&ticket.game, payload.stored())
-    {
+    let (state, game) = (&shared.config.state, &ticket.game);
+    let stamps = shared
+        .unfinished
+        .store(state, game, encode(payload))
+        .map_err(StateError::from);
+    if let Err(error) = stamps.and_then(|()| state.save_payload(game, payload.stored())) {
         shared.report_unsaved(error);
     }
+}
+
+fn encode(payload: &LocalPayload) -> Encoder {
+    let mut encoder = Encoder::default();
+    let files = payload.manifest().files().iter().zip(payload.stamps());
+    for (at, (file, stamp)) in files.enumerate() {
+        if file.size > 0 {
+            let chunks = payload.chunks_of(at);
+            encoder.file(&file.path, *stamp, std::iter::once((0, chunks)));
+        }
+    }
+    encoder
 }

@@ -22,16 +22,21 @@ pub struct Timing {
     pub fallback: Duration,
     /// Progress events of one game come at most this often.
     pub progress: Duration,
+    /// Hashes of games that are not announced yet are saved at most this often; a machine that loses power
+    /// hashes again what it hashed since.
+    pub save: Duration,
 }
 
 impl Default for Timing {
-    /// 1 s of quiet, at most 10 s, everything each 300 s, four progress events a second.
+    /// 1 s of quiet, at most 10 s, everything each 300 s, four progress events a second, hashes saved
+    /// each 10 s.
     fn default() -> Self {
         Self {
             quiet: Duration::from_secs(1),
             quiet_max: Duration::from_secs(10),
             fallback: Duration::from_mins(5),
             progress: Duration::from_millis(250),
+            save: Duration::from_secs(10),
         }
     }
 }

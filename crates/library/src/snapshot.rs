@@ -77,7 +77,8 @@ pub enum LibraryEvent {
     IndexProgress {
         /// The game.
         game: GameId,
-        /// Bytes hashed since this game's hashing began.
+        /// Bytes hashed since this game's hashing began, and what an earlier run hashed of the files that it
+        /// did not finish.
         bytes_done: u64,
         /// Bytes that have to be hashed.
         bytes_total: u64,

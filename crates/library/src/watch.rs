@@ -191,6 +191,10 @@ impl Watches {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at the disk from outside"
+)]
 mod tests {
     use notify::event::{AccessKind, CreateKind, DataChange, Flag};
 

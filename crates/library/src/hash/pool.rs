@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{
     piece::hash_piece,
+    pieces::Hashed,
     queue::{Job, JobProgress, Outcome, Piece, Queue},
 };
 
@@ -57,8 +58,19 @@ impl HashPool {
         self.lock().prioritise(game);
     }
 
-    pub(crate) fn remove(&self, game: &GameId) {
-        self.lock().remove(game);
+    /// Ends a game's job and gives back what is finished of it.
+    pub(crate) fn remove(&self, game: &GameId) -> Hashed {
+        self.lock().remove(game)
+    }
+
+    /// Ends all jobs and gives back what is finished of them.
+    pub(crate) fn take(&self) -> Vec<(GameId, Hashed)> {
+        self.lock().take()
+    }
+
+    /// What is finished of each job, and whether some of that is news since the last time.
+    pub(crate) fn hashed(&self) -> Vec<(GameId, bool, Hashed)> {
+        self.lock().hashed()
     }
 
     pub(crate) fn progress(&self) -> Vec<JobProgress> {

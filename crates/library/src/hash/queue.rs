@@ -2,7 +2,8 @@
 //! moves to the front overtakes a large one in the middle of it.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
+    mem,
     ops::Range,
     sync::Arc,
 };
@@ -10,7 +11,10 @@ use std::{
 use lanspread_disk::{DiskError, RealDisk};
 use lanspread_proto::{CHUNK_BYTES, GameId, Hash};
 
-use super::piece::{FileToHash, PIECE_CHUNKS_MAX, PieceError};
+use super::{
+    piece::{FileToHash, PIECE_CHUNKS_MAX, PieceError},
+    pieces::{Hashed, Pieces},
+};
 
 /// The files of one game that have to be hashed.
 #[derive(Debug)]
@@ -19,6 +23,8 @@ pub(crate) struct Job {
     /// The game root.
     pub(crate) root: RealDisk,
     pub(crate) files: Vec<FileToHash>,
+    /// What is hashed of some of these files already.
+    pub(crate) begun: HashMap<FileToHash, Pieces>,
 }
 
 /// How far a job is.
@@ -33,8 +39,8 @@ pub(crate) struct JobProgress {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) progress: JobProgress,
-    /// The files that are hashed whole; after [`Ending::Done`] all of the job's.
-    pub(crate) hashed: Vec<(FileToHash, Vec<Hash>)>,
+    /// What is hashed; after [`Ending::Done`] all of the job's files, whole.
+    pub(crate) hashed: Hashed,
     pub(crate) ending: Ending,
 }
 
@@ -70,8 +76,10 @@ struct Running {
     next: (usize, u64),
     /// Pieces that threads have.
     out: usize,
-    /// Per file, the hashes of its finished pieces by their first chunk.
-    files: Vec<BTreeMap<u64, Vec<Hash>>>,
+    /// Per file, its finished pieces.
+    files: Vec<Pieces>,
+    /// Whether pieces were finished since [`Queue::hashed`] told of them.
+    news: bool,
     chunks_left: u64,
     bytes_done: u64,
     bytes_total: u64,
@@ -119,9 +127,30 @@ impl Queue {
         }
     }
 
-    /// Forgets a game's job; pieces that threads have come to nothing.
-    pub(super) fn remove(&mut self, game: &GameId) {
-        self.jobs.retain(|running| running.job.game != *game);
+    /// Forgets a game's job; pieces that threads have come to nothing. Gives back those that are finished.
+    pub(super) fn remove(&mut self, game: &GameId) -> Hashed {
+        let at = self
+            .jobs
+            .iter()
+            .position(|running| running.job.game == *game);
+        let running = at.and_then(|at| self.jobs.remove(at));
+        running.map(Running::into_hashed).unwrap_or_default()
+    }
+
+    /// Forgets all jobs and gives back what is finished of them.
+    pub(super) fn take(&mut self) -> Vec<(GameId, Hashed)> {
+        let jobs = mem::take(&mut self.jobs).into_iter();
+        jobs.map(|running| (running.job.game.clone(), running.into_hashed()))
+            .collect()
+    }
+
+    /// What is finished of each job, and whether some of that is news since the last time.
+    pub(super) fn hashed(&mut self) -> Vec<(GameId, bool, Hashed)> {
+        let of_job = |running: &mut Running| {
+            let news = mem::take(&mut running.news);
+            (running.job.game.clone(), news, running.hashed())
+        };
+        self.jobs.iter_mut().map(of_job).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -158,6 +187,8 @@ impl Queue {
         running.out -= 1;
         match result {
             Ok(hashes) => running.add(piece.file, piece.chunks.start, hashes),
+            // The pool closes. What is finished is taken from here later.
+            Err(PieceError::Cancelled) => {}
             Err(error) => running.failure = Some(error),
         }
         let over = running.is_over();
@@ -174,25 +205,28 @@ impl Queue {
 }
 
 impl Running {
-    fn new(job: Job, old: Option<Self>) -> Self {
+    fn new(mut job: Job, old: Option<Self>) -> Self {
+        let mut begun = mem::take(&mut job.begun);
         let mut running = Self {
             next: (0, 0),
             out: 0,
-            files: vec![BTreeMap::new(); job.files.len()],
+            files: vec![Pieces::default(); job.files.len()],
+            news: false,
             chunks_left: job.files.iter().map(FileToHash::chunk_count).sum(),
             bytes_done: 0,
             bytes_total: job.files.iter().map(|file| file.stamp.size).sum(),
             failure: None,
             job: Arc::new(job),
         };
-        let Some(old) = old else { return running };
-        let mut pieces: HashMap<_, _> = old.job.files.iter().zip(old.files).collect();
+        begun.extend(old.map(Self::into_hashed).unwrap_or_default());
         let job = Arc::clone(&running.job);
         for (at, file) in job.files.iter().enumerate() {
-            for (first, hashes) in pieces.remove(file).unwrap_or_default() {
-                let end = ((first + hashes.len() as u64) * CHUNK_BYTES).min(file.stamp.size);
-                running.bytes_done += end - first * CHUNK_BYTES;
-                running.add(at, first, hashes);
+            for (first, hashes) in begun.remove(file).unwrap_or_default() {
+                if is_piece(file, first, &hashes) {
+                    let end = ((first + hashes.len() as u64) * CHUNK_BYTES).min(file.stamp.size);
+                    running.bytes_done += end - first * CHUNK_BYTES;
+                    running.add(at, first, hashes);
+                }
             }
         }
         running
@@ -201,6 +235,7 @@ impl Running {
     fn add(&mut self, file: usize, first: u64, hashes: Vec<Hash>) {
         self.chunks_left -= hashes.len() as u64;
         self.files[file].insert(first, hashes);
+        self.news = true;
     }
 
     fn is_over(&self) -> bool {
@@ -217,7 +252,7 @@ impl Running {
             } else {
                 (file, end)
             };
-            if start < end && !self.files[file].contains_key(&start) {
+            if start < end && !self.files[file].has_run_at(start) {
                 self.out += 1;
                 return Some(Piece {
                     job: Arc::clone(&self.job),
@@ -237,30 +272,39 @@ impl Running {
         }
     }
 
-    fn finish(self) -> Outcome {
+    fn finish(mut self) -> Outcome {
         let progress = self.progress();
-        let whole = |(file, pieces): (&FileToHash, BTreeMap<u64, Vec<Hash>>)| {
-            let hashes: Vec<Hash> = pieces.into_values().flatten().collect();
-            (hashes.len() as u64 == file.chunk_count()).then(|| (file.clone(), hashes))
-        };
-        let hashed = self
-            .job
-            .files
-            .iter()
-            .zip(self.files)
-            .filter_map(whole)
-            .collect();
-        let ending = match self.failure {
+        let ending = match self.failure.take() {
             None => Ending::Done,
             Some(PieceError::Disk(error)) => Ending::Failed(error),
             Some(PieceError::Changed | PieceError::Cancelled) => Ending::Changed,
         };
         Outcome {
             progress,
-            hashed,
+            hashed: self.into_hashed(),
             ending,
         }
     }
+
+    fn hashed(&self) -> Hashed {
+        let files = self.job.files.iter().zip(&self.files);
+        files
+            .filter(|(_, pieces)| !pieces.is_empty())
+            .map(|(file, pieces)| (file.clone(), pieces.clone()))
+            .collect()
+    }
+
+    fn into_hashed(self) -> Hashed {
+        let files = self.job.files.iter().cloned().zip(self.files);
+        files.filter(|(_, pieces)| !pieces.is_empty()).collect()
+    }
+}
+
+/// Whether these hashes are what [`Running::next_piece`] would ask for; anything else could not be fitted in.
+fn is_piece(file: &FileToHash, first: u64, hashes: &[Hash]) -> bool {
+    let count = file.chunk_count();
+    let end = count.min(first + PIECE_CHUNKS_MAX);
+    first.is_multiple_of(PIECE_CHUNKS_MAX) && first + hashes.len() as u64 == end && first < end
 }
 
 #[cfg(test)]
@@ -285,7 +329,14 @@ mod tests {
             game: game.parse().unwrap(),
             root,
             files,
+            begun: HashMap::new(),
         }
+    }
+
+    /// What an outcome says about its file number `at`, which is whole.
+    fn whole(outcome: &Outcome, at: usize) -> Vec<Hash> {
+        let (file, pieces) = outcome.hashed[at].clone();
+        pieces.into_whole(&file).unwrap()
     }
 
     fn told(piece: &Piece) -> (&str, usize, Range<u64>) {
@@ -319,8 +370,8 @@ mod tests {
         }
         let outcome = outcome.unwrap();
         assert!(matches!(outcome.ending, Ending::Done));
-        assert_eq!(outcome.hashed[0].1, hashes(0..70));
-        assert_eq!(outcome.hashed[1].1, hashes(0..1));
+        assert_eq!(whole(&outcome, 0), hashes(0..70));
+        assert_eq!(whole(&outcome, 1), hashes(0..1));
         assert!(queue.next_piece().is_none());
     }
 
@@ -382,7 +433,53 @@ mod tests {
             .into_iter()
             .zip(chunks)
             .filter_map(|(piece, chunks)| queue.complete(&piece, Ok(hashes(chunks))));
-        assert_eq!(outcomes.next().unwrap().hashed[0].1, hashes(0..70));
+        assert_eq!(whole(&outcomes.next().unwrap(), 0), hashes(0..70));
+    }
+
+    #[test]
+    fn what_is_finished_can_be_taken_at_any_time_and_begun_with() {
+        let mut queue = Queue::default();
+        queue.push(job("a", &[70 * CHUNK_BYTES, 1, 2]), false);
+        queue.push(job("b", &[1]), false);
+        let pieces: Vec<_> = std::iter::from_fn(|| queue.next_piece()).collect();
+        assert!(queue.hashed().iter().all(|(_, news, _)| !news));
+        queue.complete(&pieces[1], Ok(hashes(32..64)));
+        queue.complete(&pieces[4], Ok(hashes(0..1)));
+        let cut_off = queue.complete(&pieces[0], Err(PieceError::Cancelled));
+        assert!(cut_off.is_none(), "a job that is cut off stays");
+        let hashed = queue.hashed();
+        assert!(hashed[0].1 && !hashed[1].1, "news of the first job only");
+        assert!(!queue.hashed()[0].1, "no news a second time");
+        let taken = queue.take();
+        assert_eq!(taken[0].1, hashed[0].2);
+        assert!(queue.is_empty() && taken[1].1.is_empty());
+
+        let mut again = job("a", &[70 * CHUNK_BYTES, 1, 2]);
+        again.begun = taken.into_iter().flat_map(|(_, hashed)| hashed).collect();
+        assert_eq!(again.begun.len(), 2);
+        queue.push(again, false);
+        let pieces: Vec<_> = std::iter::from_fn(|| queue.next_piece()).collect();
+        let ranges: Vec<_> = pieces.iter().map(told).collect();
+        assert_eq!(ranges, [("a", 0, 0..32), ("a", 0, 64..70), ("a", 1, 0..1)]);
+        let kept = queue.remove(&"a".parse().unwrap());
+        assert_eq!(kept, hashed[0].2, "a job that is removed gives them back");
+    }
+
+    #[test]
+    fn runs_that_are_no_pieces_are_hashed_again() {
+        let mut queue = Queue::default();
+        let mut job = job("a", &[70 * CHUNK_BYTES]);
+        let mut runs = Pieces::run(1, hashes(1..32));
+        runs.insert(32, hashes(32..63));
+        runs.insert(64, hashes(64..71));
+        job.begun.insert(job.files[0].clone(), runs);
+        queue.push(job, false);
+        let pieces: Vec<_> = std::iter::from_fn(|| queue.next_piece()).collect();
+        let chunks: u64 = pieces
+            .iter()
+            .map(|piece| piece.chunks.end - piece.chunks.start)
+            .sum();
+        assert_eq!(chunks, 70);
     }
 
     #[test]

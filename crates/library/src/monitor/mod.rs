@@ -1,6 +1,7 @@
 //! The monitor: keeps the library true while the disk changes. One loop; walking and hashing happen on blocking
 //! threads, the loop itself only decides.
 
+mod save;
 mod settle;
 
 use std::{
@@ -28,8 +29,9 @@ use crate::{
 
 impl Library {
     /// Looks at every game once, then watches, rescans and hashes until `cancel`. What was hashed by then is
-    /// saved; a file that is half hashed begins anew with the next run. One run at a time; after an error it
-    /// may be started again.
+    /// saved, also of games and files that are half hashed: the next run goes on there. Ends within the time
+    /// that a chunk, a look at a game and saving take. One run at a time; after an error it may be started
+    /// again.
     ///
     /// # Errors
     /// [`LibraryError`] when the game directory cannot be listed any more, or a thread panicked.
@@ -41,28 +43,25 @@ impl Library {
         let pool = ClosedAtLast(Arc::new(HashPool::new(Arc::clone(
             &self.shared.hashed_bytes,
         ))));
-        let (sender, outcomes) = HashPool::channel();
+        let (sender, mut outcomes) = HashPool::channel();
         let mut workers = JoinSet::new();
         for _ in 0..self.shared.config.hash_threads.get() {
             let (pool, sender) = (Arc::clone(&pool.0), sender.clone());
             workers.spawn_blocking(move || pool.work(&sender));
         }
+        drop(sender);
         let inbox = Arc::new(Inbox::default());
         let mut monitor = Monitor::new(&self.shared, Arc::clone(&pool.0), &inbox);
-        let ended = monitor.run(&inbox, outcomes, &mut workers, &cancel).await;
+        let ended = monitor
+            .run(&inbox, &mut outcomes, &mut workers, &cancel)
+            .await;
         drop(pool);
-        while workers.join_next().await.is_some() {}
-        let mut saving = monitor.tasks;
-        saving.shutdown().await;
-        let shared = Arc::clone(&self.shared);
-        saving.spawn_blocking(move || {
-            shared.save_index();
-            Done::Saved
-        });
-        while let Some(saved) = saving.join_next().await {
-            saved.map_err(LibraryError::Thread)?;
+        // Until the last thread has ended.
+        while let Some(outcome) = outcomes.recv().await {
+            monitor.settle_hashing(outcome);
         }
-        ended
+        while workers.join_next().await.is_some() {}
+        ended.and(monitor.save_at_last().await)
     }
 }
 
@@ -116,6 +115,8 @@ struct Monitor {
     told: HashMap<GameId, u64>,
     round: Round,
     index_dirty: bool,
+    /// When hashes of unfinished games are to be saved, if any are new.
+    hashing_due: Option<Instant>,
     saving: bool,
     without_watch: usize,
 }
@@ -139,6 +140,7 @@ impl Monitor {
             told: HashMap::new(),
             round: Round::Beginning,
             index_dirty: false,
+            hashing_due: None,
             saving: false,
             without_watch: 0,
         }
@@ -147,7 +149,7 @@ impl Monitor {
     async fn run(
         &mut self,
         inbox: &Inbox,
-        mut outcomes: mpsc::Receiver<Outcome>,
+        outcomes: &mut mpsc::Receiver<Outcome>,
         workers: &mut JoinSet<()>,
         cancel: &CancellationToken,
     ) -> Result<(), LibraryError> {
@@ -220,11 +222,11 @@ impl Monitor {
     }
 
     fn next_deadline(&self) -> Instant {
-        if self.looking.len() >= self.shared.config.hash_threads.get() {
-            return self.schedule.next_deadline(|_| true);
-        }
-        self.schedule
-            .next_deadline(|target| is_blocked(&self.shared, &self.looking, target))
+        let busy = self.looking.len() >= self.shared.config.hash_threads.get();
+        let look = self
+            .schedule
+            .next_deadline(|target| busy || is_blocked(&self.shared, &self.looking, target));
+        self.saving_deadline().map_or(look, |save| save.min(look))
     }
 
     fn begin_what_is_due(&mut self) {
@@ -243,14 +245,7 @@ impl Monitor {
             let Some(target) = due else { break };
             self.begin(target);
         }
-        if self.index_dirty && !self.saving {
-            (self.index_dirty, self.saving) = (false, true);
-            let shared = Arc::clone(&self.shared);
-            self.tasks.spawn_blocking(move || {
-                shared.save_index();
-                Done::Saved
-            });
-        }
+        self.begin_saving(now);
     }
 
     fn begin(&mut self, target: Target) {
@@ -258,9 +253,10 @@ impl Monitor {
         match &target {
             Target::Root => {
                 let watches = Arc::clone(&self.watches);
+                let first = matches!(self.round, Round::Beginning);
                 self.tasks.spawn_blocking(move || {
                     let mut watches = watches.lock().unwrap_or_else(PoisonError::into_inner);
-                    Done::Root(look_at_root(&shared, &mut watches))
+                    Done::Root(look_at_root(&shared, &mut watches, first))
                 });
             }
             Target::Game(id) if self.candidates.contains(id) => {

@@ -63,6 +63,7 @@ impl Monitor {
             return;
         }
         let new = records.settle_root(look.scan);
+        self.index_dirty |= look.others || records.any_vanished();
         self.shared.publish(&records);
         if let Round::Beginning = self.round {
             let all: BTreeSet<_> = records.ids().cloned().collect();
@@ -100,7 +101,10 @@ impl Monitor {
         let id = &ticket.game;
         let mut to_hash = None;
         match verdict {
-            Verdict::Gone => records.vanish(id),
+            Verdict::Gone => {
+                records.vanish(id);
+                self.index_dirty = true;
+            }
             Verdict::Bare(folder) => records.settle(id, &folder, None),
             Verdict::Changed(folder) => {
                 records.settle(id, &folder, None);
@@ -130,12 +134,18 @@ impl Monitor {
                 root,
                 files,
                 bytes,
+                remembered,
             } => {
                 records.settle(id, &folder, Some(Settled::Indexing { bytes }));
+                if let Some(remembered) = remembered {
+                    records.remember(id, remembered);
+                }
+                let (game, begun) = (id.clone(), records.begun(id, &files));
                 to_hash = Some(Job {
-                    game: id.clone(),
+                    game,
                     root,
                     files,
+                    begun,
                 });
             }
         }
@@ -147,7 +157,9 @@ impl Monitor {
     /// Begins to hash what a look asks for, or ends what no longer has to be hashed.
     fn hash(&mut self, ticket: &Ticket, job: Option<Job>) {
         let Some(job) = job else {
-            self.pool.remove(&ticket.game);
+            // An announced game needs nothing more; of another one the files may come back.
+            let hashed = self.pool.remove(&ticket.game);
+            self.shared.records().learn(&ticket.game, hashed);
             self.urgent.remove(&ticket.game);
             return;
         };
@@ -166,6 +178,7 @@ impl Monitor {
         } = outcome;
         let id = progress.game.clone();
         self.told.remove(&id);
+        self.note_hashing();
         let mut records = self.shared.records();
         records.learn(&id, hashed);
         match ending {
@@ -184,6 +197,7 @@ impl Monitor {
     }
 
     pub(super) fn tell_progress(&mut self) {
+        self.note_hashing();
         for progress in self.pool.progress() {
             let told = self.told.insert(progress.game.clone(), progress.bytes_done);
             if told != Some(progress.bytes_done) {

@@ -6,16 +6,17 @@
 mod record;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    mem,
     sync::Arc,
 };
 
-use lanspread_proto::{GameId, GamePath, Hash, ManifestId};
+use lanspread_proto::{GameId, GamePath, ManifestId};
 
 use self::record::Record;
 pub(crate) use self::record::Settled;
 use crate::{
-    hash::FileToHash,
+    hash::{FileToHash, Hashed, Pieces},
     index::{Entry, Index, IndexedGame},
     payload::{LocalPayload, PayloadSlot},
     refusal::{Refusal, RefusalReason},
@@ -29,6 +30,8 @@ pub(crate) struct Records {
     games: BTreeMap<GameId, Record>,
     /// What the index knows of games that are not here now: their disk may come back.
     absent: BTreeMap<GameId, Arc<IndexedGame>>,
+    /// Games that went away since [`Records::take_vanished`].
+    vanished: BTreeSet<GameId>,
     /// From the last look at the game directory.
     refused_folders: Vec<Arc<Refusal>>,
     holds: HashMap<GameId, usize>,
@@ -196,18 +199,35 @@ impl Records {
 
     /// Nothing of the game is here any more.
     pub(crate) fn vanish(&mut self, id: &GameId) {
+        self.vanished.insert(id.clone());
         if let Some(slot) = self.games.remove(id).and_then(|record| record.slot) {
             self.absent.insert(id.clone(), Arc::clone(slot.indexed()));
         }
     }
 
-    /// Files were hashed.
-    pub(crate) fn learn(&mut self, id: &GameId, hashed: Vec<(FileToHash, Vec<Hash>)>) {
-        if let Some(record) = self.games.get_mut(id) {
+    /// Files were hashed, of a game that is not announced.
+    pub(crate) fn learn(&mut self, id: &GameId, hashed: Hashed) {
+        let record = self.games.get_mut(id).filter(|_| !hashed.is_empty());
+        if let Some(record) = record.filter(|record| record.announced().is_none()) {
             let known = Arc::make_mut(&mut record.known);
-            for (file, chunks) in hashed {
-                known.learn(file, chunks);
+            for (file, pieces) in hashed {
+                known.learn(file, pieces);
             }
+            record.unsaved = true;
+        }
+    }
+
+    /// Files were hashed in an earlier run.
+    pub(crate) fn remember(&mut self, id: &GameId, remembered: Hashed) {
+        if let Some(record) = self.games.get_mut(id) {
+            Arc::make_mut(&mut record.known).remember(remembered);
+        }
+    }
+
+    /// What is saved of a game's hashes is not on disk.
+    pub(crate) fn not_saved(&mut self, id: &GameId) {
+        if let Some(record) = self.games.get_mut(id) {
+            record.unsaved = true;
         }
     }
 
@@ -232,6 +252,37 @@ impl Records {
     /// The games that are known here.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &GameId> {
         self.games.keys()
+    }
+
+    /// What is hashed of these files, none of them whole.
+    pub(crate) fn begun(&self, id: &GameId, files: &[FileToHash]) -> HashMap<FileToHash, Pieces> {
+        let record = self.games.get(id);
+        record.map_or_else(HashMap::new, |record| record.known.begun(files))
+    }
+
+    /// The games that are not announced, whether something was learned of them since the last time, and what
+    /// is known of their files.
+    pub(crate) fn take_unfinished(
+        &mut self,
+    ) -> impl Iterator<Item = (GameId, bool, Arc<KnownHashes>)> {
+        let unfinished = |record: &Record| record.announced().is_none();
+        let records = self.games.iter_mut();
+        records
+            .filter(move |(_, record)| unfinished(record))
+            .map(|(id, record)| {
+                let unsaved = mem::take(&mut record.unsaved);
+                (id.clone(), unsaved, Arc::clone(&record.known))
+            })
+    }
+
+    /// Whether games went away that [`Records::take_vanished`] did not tell of.
+    pub(crate) fn any_vanished(&self) -> bool {
+        !self.vanished.is_empty()
+    }
+
+    /// The games that went away since the last time.
+    pub(crate) fn take_vanished(&mut self) -> BTreeSet<GameId> {
+        mem::take(&mut self.vanished)
     }
 
     /// The last complete payload of a game, announced or not.

@@ -21,6 +21,8 @@ pub(super) struct Record {
     pub(super) slot: Option<Arc<PayloadSlot>>,
     /// What is known beyond it.
     pub(super) known: Arc<KnownHashes>,
+    /// Whether some of that was never saved.
+    pub(super) unsaved: bool,
 }
 
 /// What of the payload is here; the lifecycle behind [`LocalState`].
@@ -60,6 +62,7 @@ impl Record {
             payload: Payload::Absent,
             slot,
             known: Arc::default(),
+            unsaved: false,
         }
     }
 
@@ -117,6 +120,7 @@ impl Record {
             Settled::Complete(slot) => {
                 self.slot = Some(slot);
                 self.known = Arc::default();
+                self.unsaved = false;
                 self.payload = Payload::Announced;
             }
             Settled::Indexing { bytes } => {

@@ -14,28 +14,79 @@ use super::{
     walk::{Found, WalkError, Walked, walk},
 };
 use crate::{
-    hash::FileToHash,
+    hash::{FileToHash, Hashed, Pieces},
     payload::{LocalPayload, Origin},
     refusal::RefusalReason,
+    unfinished::Encoder,
 };
 
 /// Hashes of files that belong to no complete payload yet, and doubts about those that do.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KnownHashes {
     by_path: HashMap<GamePath, (FileStamp, Vec<Hash>)>,
+    /// Files of which only some chunks are hashed.
+    begun: HashMap<GamePath, (FileStamp, Pieces)>,
     doubted: HashSet<GamePath>,
+    remembered: bool,
 }
 
 impl KnownHashes {
-    /// A file was hashed.
-    pub(crate) fn learn(&mut self, file: FileToHash, chunks: Vec<Hash>) {
-        self.doubted.remove(&file.path);
-        self.by_path.insert(file.path, (file.stamp, chunks));
+    /// A file was hashed, or some of it.
+    pub(crate) fn learn(&mut self, file: FileToHash, pieces: Pieces) {
+        match pieces.into_whole(&file) {
+            Ok(chunks) => {
+                self.doubted.remove(&file.path);
+                self.begun.remove(&file.path);
+                self.by_path.insert(file.path, (file.stamp, chunks));
+            }
+            Err(pieces) => {
+                self.begun.insert(file.path, (file.stamp, pieces));
+            }
+        }
+    }
+
+    /// These files were hashed in an earlier run, in which nobody doubted them.
+    pub(crate) fn remember(&mut self, remembered: Hashed) {
+        self.remembered = true;
+        for (file, pieces) in remembered {
+            if !self.doubted.contains(&file.path) {
+                self.learn(file, pieces);
+            }
+        }
+    }
+
+    /// Whether what earlier runs saved is in here.
+    pub(crate) const fn is_remembered(&self) -> bool {
+        self.remembered
+    }
+
+    /// What is hashed of those of these files that are begun.
+    pub(crate) fn begun(&self, files: &[FileToHash]) -> HashMap<FileToHash, Pieces> {
+        let of_file = |file: &FileToHash| {
+            let (stamp, pieces) = self.begun.get(&file.path)?;
+            (*stamp == file.stamp).then(|| (file.clone(), pieces.clone()))
+        };
+        files.iter().filter_map(of_file).collect()
+    }
+
+    /// Writes all of it but the begun files that `is_newer` knows more of.
+    pub(crate) fn encode(&self, encoder: &mut Encoder, is_newer: impl Fn(&FileToHash) -> bool) {
+        for (path, (stamp, chunks)) in &self.by_path {
+            encoder.file(path, *stamp, std::iter::once((0, &chunks[..])));
+        }
+        for (path, (stamp, pieces)) in &self.begun {
+            let (path, stamp) = (path.clone(), *stamp);
+            let file = FileToHash { path, stamp };
+            if !is_newer(&file) {
+                encoder.file(&file.path, stamp, pieces.runs());
+            }
+        }
     }
 
     /// What is known of a file is not to be used, whatever its stamp.
     pub(crate) fn doubt(&mut self, path: &GamePath) {
         self.by_path.remove(path);
+        self.begun.remove(path);
         self.doubted.insert(path.clone());
     }
 }

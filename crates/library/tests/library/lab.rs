@@ -27,6 +27,7 @@ pub(crate) const TIMING: Timing = Timing {
     quiet_max: Duration::from_millis(100),
     fallback: Duration::from_hours(1),
     progress: Duration::from_millis(1),
+    save: Duration::from_hours(1),
 };
 
 pub(crate) fn id(text: &str) -> GameId {
@@ -236,6 +237,13 @@ impl Run {
             .expect("the monitor did not stop")
             .unwrap()
             .unwrap();
+        self.library
+    }
+
+    /// Ends the monitor as the end of the process would: without its last words.
+    pub(crate) async fn cut_off(self) -> Library {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
         self.library
     }
 }
