@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use lanspread_disk::{
@@ -24,6 +25,9 @@ use crate::{
     event::PeerEvent,
     supervise::supervise,
 };
+
+/// The library saves what it has hashed when it ends: a piece of 32 MiB per thread, on a slow disk.
+const SAVING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a game directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -206,6 +210,7 @@ fn watch(context: &Arc<Context>, events: mpsc::Receiver<LibraryEvent>) -> JoinHa
         "library monitor",
         context.events.clone(),
         cancel,
+        SAVING_TIMEOUT,
         move || run_local_game_monitor(telling.clone(), home.clone(), events.clone()),
     )
 }

@@ -31,6 +31,9 @@ use crate::{
 /// Pings that wait to be sent.
 const PINGS_BUFFERED_MAX: usize = 64;
 
+/// These tasks have nothing to finish.
+const AT_ONCE: Duration = Duration::ZERO;
+
 /// What shutting down waits for discovery's goodbye and for the sessions, each.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -230,13 +233,21 @@ fn launch(
     let incoming = Arc::new(Mutex::new(incoming));
     let (events, cancel) = (context.events.clone(), context.cancel.clone());
     let serving = sessions.clone();
-    let server = supervise("server", events.clone(), cancel.clone(), move || {
-        run_server_component(incoming.clone(), serving.clone())
-    });
+    let server = supervise(
+        "server",
+        events.clone(),
+        cancel.clone(),
+        AT_ONCE,
+        move || run_server_component(incoming.clone(), serving.clone()),
+    );
     let (pinging, wanted) = (context.clone(), Arc::new(Mutex::new(wanted)));
-    let ping = supervise("ping service", events.clone(), cancel.clone(), move || {
-        run_ping_service(pinging.clone(), wanted.clone(), news.clone())
-    });
+    let ping = supervise(
+        "ping service",
+        events.clone(),
+        cancel.clone(),
+        AT_ONCE,
+        move || run_ping_service(pinging.clone(), wanted.clone(), news.clone()),
+    );
     let neighbours = Neighbours {
         context: context.clone(),
         endpoint: Arc::new(endpoint),
@@ -247,7 +258,7 @@ fn launch(
         pings,
     };
     let inputs = Arc::new(Mutex::new((heard, wished)));
-    let finding = supervise("discovery", events, cancel, move || {
+    let finding = supervise("discovery", events, cancel, AT_ONCE, move || {
         run_peer_discovery(neighbours.clone(), inputs.clone())
     });
     let telling = context.clone();
@@ -255,6 +266,7 @@ fn launch(
         "library news",
         context.events.clone(),
         context.cancel.clone(),
+        AT_ONCE,
         move || telling.clone().tell_library(),
     );
     tokio::spawn(report_strangers(context.clone(), refused));

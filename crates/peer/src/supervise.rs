@@ -4,7 +4,7 @@ use std::{fmt::Display, future::Future, time::Duration};
 
 use tokio::{
     task::JoinHandle,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -20,11 +20,13 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// A task that ran for this long is healthy: its next failure starts with the shortest pause.
 const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 
-/// Runs `body` again and again until `cancel`; each end, by error, panic or return, is told.
+/// Runs `body` again and again until `cancel`; each end, by error, panic or return, is told. A body that
+/// watches `cancel` itself has `patience` to end in its own way, and is dropped then.
 pub(crate) fn supervise<F, T, E>(
     name: &'static str,
     events: Events,
     cancel: CancellationToken,
+    patience: Duration,
     mut body: impl FnMut() -> F + Send + 'static,
 ) -> JoinHandle<()>
 where
@@ -40,9 +42,11 @@ where
             let end = tokio::select! {
                 end = &mut task => end,
                 () = cancel.cancelled() => {
-                    task.abort();
-                    // Waits until its last destructor has run.
-                    let _ = task.await;
+                    if timeout(patience, &mut task).await.is_err() {
+                        task.abort();
+                        // Waits until its last destructor has run.
+                        let _ = task.await;
+                    }
                     return;
                 }
             };
@@ -88,7 +92,7 @@ mod tests {
         let cancel = CancellationToken::new();
         let runs = Arc::new(AtomicUsize::new(0));
         let counted = runs.clone();
-        let task = supervise("probe", events, cancel.clone(), move || {
+        let task = supervise("probe", events, cancel.clone(), Duration::ZERO, move || {
             let run = counted.fetch_add(1, Ordering::Relaxed);
             async move {
                 assert!(run != 1, "a panic is a failure too");

@@ -258,3 +258,24 @@ async fn a_directory_that_is_in_use_is_refused_and_its_holder_named() {
         refused.failure().message
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_hashes_nothing_twice() {
+    let names: Vec<String> = (0..40).map(|at| format!("{at}.pak")).collect();
+    let game = names
+        .iter()
+        .fold(tree("doom", "1"), |game, name| game.file(name, 4 * MIB));
+    let lab = Lab::new();
+    let peer = lab.peer("peer").has(&game).start().await;
+    eventually("hashing", || peer.handle.status().hashed_bytes > 0).await;
+    peer.handle.shutdown().await;
+    let before = peer.handle.status().hashed_bytes;
+    let peer = lab.peer("peer").start().await;
+    peer.handle.game(&"doom".parse().unwrap()).await.unwrap();
+    let both = before + peer.handle.status().hashed_bytes;
+    let at_most = game.payload_bytes() + 4 * 4 * MIB as u64;
+    assert!(
+        (game.payload_bytes()..=at_most).contains(&both),
+        "{both} bytes, {before} before"
+    );
+}
