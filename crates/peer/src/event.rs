@@ -32,7 +32,7 @@ pub enum PeerEvent {
         /// The program's version.
         version: String,
     },
-    /// A peer is connected and has introduced itself.
+    /// A peer is connected, and what it serves is known.
     PeerJoined {
         /// The peer.
         peer: PeerId,

@@ -27,6 +27,8 @@ struct Entry {
     incarnation: u64,
     call: u64,
     serial: Serial,
+    /// Whether everybody was told that the peer has joined.
+    told: bool,
 }
 
 /// What became of a connection that introduced itself.
@@ -57,26 +59,26 @@ impl Links {
     ///
     /// Of two that cross, the one that the smaller id dialled stays; of two in one direction, the later
     /// call: both sides decide alike. A peer that was restarted, which its incarnation shows, has lost
-    /// its older connections. `entered` is told whether the peer is new, before anybody else can come or
-    /// go.
+    /// its older connections. `entered` runs before anybody else can come or go.
     pub(crate) fn admit(
         &self,
         link: &Link,
         call: u64,
         hello: &Hello,
-        entered: impl FnOnce(bool),
+        entered: impl FnOnce(),
     ) -> Admitted {
         let mut table = self.lock();
         let serial = Serial(self.serials.fetch_add(1, Ordering::Relaxed));
-        let entry = Entry {
+        let mut entry = Entry {
             link: link.clone(),
             incarnation: hello.incarnation,
             call,
             serial,
+            told: false,
         };
         let Some(other) = table.get(&link.peer) else {
             table.insert(link.peer, entry);
-            entered(true);
+            entered();
             return Admitted::Joined(serial);
         };
         let rank = |entry: &Entry| (entry.link.dialled == keeps(self.us, link.peer), entry.call);
@@ -85,19 +87,34 @@ impl Links {
         }
         other.link.close(CloseCode::Duplicate);
         let old = other.serial;
+        entry.told = other.told;
         table.insert(link.peer, entry);
-        entered(false);
+        entered();
         Admitted::Replaced { new: serial, old }
     }
 
+    /// Runs `tell` if this is the connection to the peer and nobody was told of the peer yet.
+    pub(crate) fn introduce(&self, peer: PeerId, serial: Serial, tell: impl FnOnce()) {
+        let mut table = self.lock();
+        let entry = table.get_mut(&peer);
+        if let Some(entry) = entry.filter(|entry| entry.serial == serial && !entry.told) {
+            entry.told = true;
+            tell();
+        }
+    }
+
+    /// Whether everybody was told that this peer has joined.
+    pub(crate) fn is_introduced(&self, peer: PeerId) -> bool {
+        self.lock().get(&peer).is_some_and(|entry| entry.told)
+    }
+
     /// Forgets a connection; false when another has taken its place. If not, `left` runs before the peer
-    /// can come back.
-    pub(crate) fn remove(&self, peer: PeerId, serial: Serial, left: impl FnOnce()) -> bool {
+    /// can come back, with whether anybody was told that the peer had joined.
+    pub(crate) fn remove(&self, peer: PeerId, serial: Serial, left: impl FnOnce(bool)) -> bool {
         let mut table = self.lock();
         let is_this = table.get(&peer).is_some_and(|entry| entry.serial == serial);
-        if is_this {
-            table.remove(&peer);
-            left();
+        if is_this && let Some(entry) = table.remove(&peer) {
+            left(entry.told);
         }
         is_this
     }

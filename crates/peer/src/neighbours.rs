@@ -471,17 +471,14 @@ async fn connect_now(
         ));
     }
     let joined = async {
-        loop {
-            if let Some(view) = context
-                .game_db
-                .peers()
-                .into_iter()
-                .find(|view| view.id == peer)
-            {
-                return Some(view);
-            }
+        while !context.links.is_introduced(peer) {
             events.next().await?;
         }
+        context
+            .game_db
+            .peers()
+            .into_iter()
+            .find(|view| view.id == peer)
     };
     match timeout(JOIN_TIMEOUT, joined).await {
         Ok(Some(view)) => Ok(view),

@@ -1,6 +1,6 @@
 //! Following a peer's pushes: what it serves, as it changes.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lanspread_proto::{
     limits,
@@ -11,6 +11,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::ask::{answer, request};
 use crate::{
     context::{Context, News},
+    event::PeerEvent,
+    links::Serial,
     shelf::cut_name,
     transport::{CloseCode, Link, WireError},
 };
@@ -19,59 +21,86 @@ use crate::{
 /// downloads, and an honest peer batches its changes.
 const PUSH_INTERVAL_MIN: Duration = Duration::from_millis(20);
 
-/// Reads pushes until the connection ends. A peer that does not push is not worth a connection.
-pub(super) async fn follow(context: Arc<Context>, link: Link) {
-    match read_pushes(&context, &link).await {
-        Ok(()) => tracing::debug!("the peer ended its pushes"),
-        Err(error) if error.is_closed() => {}
-        Err(error) => {
-            tracing::warn!(%error, "closing a connection whose pushes cannot be read");
-            link.close(CloseCode::Protocol);
-        }
-    }
+/// Follows one peer over one connection.
+pub(super) struct Follower {
+    pub(super) context: Arc<Context>,
+    pub(super) link: Link,
+    pub(super) serial: Serial,
+    pub(super) name: String,
+    pub(super) addr: SocketAddr,
 }
 
-async fn read_pushes(context: &Context, link: &Link) -> Result<(), WireError> {
-    let mut receive = request(link, &Request::Subscribe).await?;
-    let Answer::Subscribed = answer(&mut receive).await? else {
-        return Err(WireError::Unexpected { expected: "pushes" });
-    };
-    let peer = link.peer;
-    let mut pace = interval(PUSH_INTERVAL_MIN);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while let Some(push) = receive.pushed("push").await? {
-        pace.tick().await;
-        match push {
-            Push::Games {
-                reset,
-                mut upserted,
-                removed,
-                ..
-            } => {
-                upserted.retain(|game| context.catalog.admits(&game.id));
-                for game in &mut upserted {
-                    game.name = game.name.as_deref().map(cut_name);
-                }
-                context
-                    .game_db
-                    .games_changed(peer, reset, upserted, &removed);
-                context.tell_news(News::Games(peer));
-                context.games_changed();
+impl Follower {
+    /// Reads pushes until the connection ends. A peer that does not push is not worth a connection.
+    pub(super) async fn follow(self) {
+        match self.read_pushes().await {
+            Ok(()) => tracing::debug!("the peer ended its pushes"),
+            Err(error) if error.is_closed() => {}
+            Err(error) => {
+                tracing::warn!(%error, "closing a connection whose pushes cannot be read");
+                self.link.close(CloseCode::Protocol);
             }
-            Push::Chunks {
-                manifest,
-                of,
-                gained,
-            } => {
-                check_runs(of, &gained)?;
-                context.game_db.chunks_gained(peer, manifest, of, &gained);
-                context.tell_news(News::Gained(peer, manifest, Arc::new(gained)));
-            }
-            // A newer peer may push what this version does not know.
-            _ => {}
         }
     }
-    Ok(())
+
+    async fn read_pushes(&self) -> Result<(), WireError> {
+        let (context, link) = (&self.context, &self.link);
+        let mut receive = request(link, &Request::Subscribe).await?;
+        let Answer::Subscribed = answer(&mut receive).await? else {
+            return Err(WireError::Unexpected { expected: "pushes" });
+        };
+        let peer = link.peer;
+        let mut pace = interval(PUSH_INTERVAL_MIN);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while let Some(push) = receive.pushed("push").await? {
+            pace.tick().await;
+            match push {
+                Push::Games {
+                    reset,
+                    mut upserted,
+                    removed,
+                    ..
+                } => {
+                    upserted.retain(|game| context.catalog.admits(&game.id));
+                    for game in &mut upserted {
+                        game.name = game.name.as_deref().map(cut_name);
+                    }
+                    context
+                        .game_db
+                        .games_changed(peer, reset, upserted, &removed);
+                    context.tell_news(News::Games(peer));
+                    context.games_changed();
+                    self.introduce();
+                }
+                Push::Chunks {
+                    manifest,
+                    of,
+                    gained,
+                } => {
+                    check_runs(of, &gained)?;
+                    context.game_db.chunks_gained(peer, manifest, of, &gained);
+                    context.tell_news(News::Gained(peer, manifest, Arc::new(gained)));
+                }
+                // A newer peer may push what this version does not know.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells that the peer has joined: only now is it known what it serves, and whoever hears of it may
+    /// ask for that at once.
+    fn introduce(&self) {
+        let (context, peer) = (&self.context, self.link.peer);
+        context.links.introduce(peer, self.serial, || {
+            tracing::info!(addr = %self.addr, name = self.name, "peer joined");
+            context.events.tell(PeerEvent::PeerJoined {
+                peer,
+                name: self.name.clone(),
+                addr: self.addr,
+            });
+        });
+    }
 }
 
 /// Refuses runs that are too many, overlap or leave the payload, so that taking them in costs no more than

@@ -184,17 +184,7 @@ impl Session {
         } else {
             hello.call
         };
-        let entered = |newly| {
-            context.game_db.joined(peer, name.clone(), addr);
-            if newly {
-                tracing::info!(%addr, name, "peer joined");
-                context.events.tell(PeerEvent::PeerJoined {
-                    peer,
-                    name: name.clone(),
-                    addr,
-                });
-            }
-        };
+        let entered = || context.game_db.joined(peer, name.clone(), addr);
         let (serial, replaced) = match context.links.admit(&self.link, call, hello, entered) {
             Admitted::Joined(serial) => (serial, None),
             Admitted::Replaced { new, old } => (new, Some(old)),
@@ -205,8 +195,14 @@ impl Session {
         };
         let context = self.context.clone();
         let (link, news) = (self.link.clone(), self.news.clone());
-        self.tasks
-            .spawn(follow::follow(context.clone(), link.clone()));
+        let follower = follow::Follower {
+            context: context.clone(),
+            link: link.clone(),
+            serial,
+            name: name.clone(),
+            addr,
+        };
+        self.tasks.spawn(follower.follow());
         let dialled = link.dialled;
         self.tasks.spawn(async move {
             // A closed channel means that the peer is shutting down.
@@ -263,15 +259,17 @@ impl Session {
             _ => LeaveReason::ConnectionLost,
         };
         let context = &self.context;
-        let left = || {
+        let left = |told| {
             context.game_db.left(peer);
             context.tell_news(News::Left(peer));
             tracing::info!(%closed, name = member.name, "peer left");
-            context.events.tell(PeerEvent::PeerLeft {
-                peer,
-                name: member.name,
-                reason,
-            });
+            if told {
+                context.events.tell(PeerEvent::PeerLeft {
+                    peer,
+                    name: member.name,
+                    reason,
+                });
+            }
         };
         if !context.links.remove(peer, member.serial, left) {
             return;
