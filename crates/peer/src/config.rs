@@ -47,7 +47,8 @@ pub struct PeerConfig {
     /// Whether loopback addresses may connect without that limit. Default true: a demonstration runs
     /// many peers on one machine.
     pub loopback_exempt: bool,
-    /// A label for who holds the directories, shown to a second process; default the name.
+    /// Where the embedder's control socket is, if it has one: written into the lock files, so that a second
+    /// process can say where the first one answers. Default none.
     pub control: Option<PathBuf>,
 }
 
