@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use lanspread_disk::StoredPayload;
 use lanspread_proto::{GameId, ManifestId, PeerId, Version};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use crate::{
     choice::{self, Choice, Wanted},
@@ -18,6 +21,12 @@ use crate::{
 
 /// A peer that has not delivered a manifest after this gets company.
 const NEXT_SOURCE_AFTER: Duration = Duration::from_secs(5);
+
+/// Connections to one peer that are tried for one manifest, one after the other.
+const CONNECTIONS_TRIED_MAX: u32 = 3;
+
+/// A connection that was closed may have been replaced; this is enough to know of the other one.
+const REPLACEMENT_WAIT: Duration = Duration::from_millis(250);
 
 /// What a download of `game` would fetch: what is here, else what the peers have.
 pub(crate) async fn details(
@@ -128,18 +137,32 @@ pub(crate) async fn manifest(
     })
 }
 
+/// Fetches a manifest from one peer. A connection that another one to the same peer has replaced, as
+/// happens when both dial each other, is no reason to give up.
 async fn manifest_from(
     context: Arc<Context>,
     peer: PeerId,
     game: GameId,
     manifest: ManifestId,
 ) -> Result<StoredPayload, String> {
-    let link = context.links.get(peer).ok_or("the peer has gone")?;
-    let fetched = session::fetch_manifest(&link, &game, manifest).await;
-    fetched.map_err(|error| {
-        tracing::warn!(peer = %peer.short(), %game, %error, "no manifest from this peer");
-        error.to_string()
-    })
+    let mut cause = "the peer has gone".to_owned();
+    for _ in 0..CONNECTIONS_TRIED_MAX {
+        let Some(link) = context.links.get(peer) else {
+            break;
+        };
+        match session::fetch_manifest(&link, &game, manifest).await {
+            Ok(payload) => return Ok(payload),
+            Err(error) => {
+                tracing::warn!(peer = %peer.short(), %game, %error, "no manifest from this peer");
+                cause = error.to_string();
+                if !error.is_closed() {
+                    break;
+                }
+            }
+        }
+        sleep(REPLACEMENT_WAIT).await;
+    }
+    Err(cause)
 }
 
 /// Refuses a game that the catalog does not know.

@@ -105,6 +105,8 @@ pub async fn start_peer(
         listen: context.listen,
         version: env!("CARGO_PKG_VERSION").into(),
     });
+    // Whoever connects first is told of what is here already.
+    context.library_changed();
     let keeper = HomeKeeper::start(context.clone(), holder, opened.lock, opened.events);
     let party = party_hint(&config);
     let network = Network {

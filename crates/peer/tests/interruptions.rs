@@ -25,7 +25,7 @@ fn big_game() -> GameTree {
 fn slow(setup: PeerSetup) -> PeerSetup {
     setup.with(|config| {
         config.rate_limits = RateLimits {
-            upload_bytes_per_second: Some(16 << 20),
+            upload_bytes_per_second: Some(8 << 20),
             ..RateLimits::default()
         };
     })
@@ -34,16 +34,10 @@ fn slow(setup: PeerSetup) -> PeerSetup {
 async fn start_and_reach(receiver: &TestPeer, bytes: u64) {
     receiver.sees("doom", 1).await;
     let request = DownloadRequest::latest("doom".parse().unwrap());
-    drop(receiver.handle.download(request).await.unwrap());
-    eventually("progress", || {
-        receiver
-            .handle
-            .status()
-            .operations
-            .first()
-            .is_some_and(|op| op.bytes_done >= bytes)
-    })
-    .await;
+    let download = receiver.handle.download(request).await.unwrap();
+    let mut progress = download.progress();
+    let reached = progress.wait_for(|progress| progress.bytes_done >= bytes);
+    reached.await.expect("the download runs that long");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! How peers find each other, stay together and part.
 
-use lanspread_peer::{LeaveReason, PeerEvent};
+use lanspread_peer::{DownloadRequest, LeaveReason, PeerEvent};
 use lanspread_testkit::{Lab, TestPeer, eventually, tree};
 
 async fn leave_reason(peer: &TestPeer) -> LeaveReason {
@@ -82,4 +82,29 @@ async fn connect_tells_whom_it_reached_or_why_it_did_not() {
     assert_eq!(again.id, met.id);
     let error = other.handle.connect("nonsense").await.unwrap_err();
     assert!(error.failure().message.contains("nonsense"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_right_after_meeting_survives_that_both_dial() {
+    let game = tree("doom", "1").file("a", 3_000_000);
+    for _ in 0..8 {
+        let lab = Lab::new();
+        let source = lab.peer("source").has(&game).start().await;
+        let indexed = source.handle.game(&"doom".parse().unwrap()).await;
+        assert_eq!(indexed.unwrap().bytes, 3_000_000);
+        source.handle.shutdown().await;
+        let source = lab.peer("source").discovers().start().await;
+        let receiver = lab.peer("receiver").discovers().start().await;
+        receiver
+            .event("meeting", |event| {
+                matches!(event, PeerEvent::PeerJoined { .. }).then_some(())
+            })
+            .await;
+        let request = DownloadRequest::latest("doom".parse().unwrap());
+        let download = receiver.handle.download(request).await.unwrap();
+        download.await.unwrap();
+        game.assert_in(&receiver.game_dir());
+        source.handle.shutdown().await;
+        receiver.handle.shutdown().await;
+    }
 }

@@ -16,7 +16,7 @@ use lanspread_proto::{
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::timeout,
+    time::{interval, timeout},
 };
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -32,6 +32,12 @@ use crate::{
     shelf::cut_name,
     transport::{CloseCode, Link, LinkClosed, LinkStreams},
 };
+
+/// A connection that takes the place of another introduces itself within this.
+const REPLACEMENT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Between two looks whether it has.
+const REPLACEMENT_LOOK: Duration = Duration::from_millis(20);
 
 /// What a session tells whoever decides about dialling.
 #[derive(Debug)]
@@ -250,9 +256,25 @@ impl Session {
         }
     }
 
+    /// The peer keeps another connection to us, which may still be introducing itself: until then the
+    /// peer has not left, and what it serves is known.
+    async fn until_replaced(&self, serial: Serial) {
+        let replaced = async {
+            let mut looks = interval(REPLACEMENT_LOOK);
+            while self.context.links.by_serial(serial).is_some() {
+                looks.tick().await;
+            }
+        };
+        // Without a replacement the peer leaves like any other.
+        let _ = timeout(REPLACEMENT_TIMEOUT, replaced).await;
+    }
+
     async fn leave(&mut self, member: Member, closed: LinkClosed) {
         let peer = self.link.peer;
         self.tasks.shutdown().await;
+        if closed == LinkClosed::Duplicate {
+            self.until_replaced(member.serial).await;
+        }
         let reason = match closed {
             LinkClosed::Goodbye => LeaveReason::Goodbye,
             LinkClosed::TimedOut => LeaveReason::TimedOut,
