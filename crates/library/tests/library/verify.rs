@@ -91,7 +91,9 @@ async fn bit_rot_in_a_download_stays_refused() {
     let (stored, stamps) = lab.stored("game", &["b.bin", "data/a.bin"]);
     let mut run = lab.run();
     run.everything_seen().await;
+    let hold = run.library.hold(&id("game"));
     run.library.committed(&id("game"), stored, stamps);
+    drop(hold);
     lab.corrupt("game/data/a.bin", b"alphA");
     let library = run.library.clone();
     let verify = move || library.verify(&id("game"), &never(), &|_, _| {});
