@@ -10,8 +10,9 @@ use bytes::Bytes;
 use lanspread_disk::{Disk, DiskError, DiskFile, RealDisk};
 use lanspread_library::LocalPayload;
 use lanspread_proto::{
-    ChunkMap, ChunkRun, ManifestId, limits,
-    message::{Answer, RefusalCode},
+    ChunkMap, ChunkRun, ManifestId,
+    limits::{self, LimitExceeded},
+    message::{Answer, Refusal, RefusalCode},
 };
 
 use super::refuse;
@@ -47,6 +48,13 @@ enum ReadError {
     Changed,
 }
 
+/// What a request asks for, checked: it is here and within the limits.
+struct Portion {
+    source: Source,
+    extents: Vec<Extent>,
+    bytes: u64,
+}
+
 pub(super) async fn send_run(
     context: &Arc<Context>,
     manifest: ManifestId,
@@ -54,41 +62,9 @@ pub(super) async fn send_run(
     count: u32,
     send: SendHalf,
 ) -> Result<(), WireError> {
-    let Some(source) = Source::find(context, manifest).await else {
-        return refuse(
-            send,
-            RefusalCode::UnknownGame,
-            "that payload is not served here",
-        )
-        .await;
-    };
-    let Some(run) = source.map().check_run(first, count) else {
-        let chunks = source.map().count();
-        let message = format!("chunks {first} to {first}+{count} are not among its {chunks}");
-        return refuse(send, RefusalCode::BadRequest, message).await;
-    };
-    let chunks = limits::check(
-        "a run's chunks",
-        count.into(),
-        limits::RUN_CHUNKS_MAX.into(),
-    );
-    if let Err(limit) = chunks {
-        return refuse(send, RefusalCode::Limit, limit.to_string()).await;
-    }
-    let bytes = source.map().run_bytes(run);
-    if let Err(limit) = limits::check("a run's size in bytes", bytes, limits::RUN_BYTES_MAX) {
-        return refuse(send, RefusalCode::Limit, limit.to_string()).await;
-    }
-    if !source.holds(run) {
-        return refuse(
-            send,
-            RefusalCode::NotHere,
-            "not all of these chunks are here",
-        )
-        .await;
-    }
-    let extents = extents(source.map(), run);
-    send_extents(context, &source, extents, bytes, send).await
+    let found = Source::find(context, manifest).await;
+    let portion = found.and_then(|source| source.run(first, count));
+    send_portion(context, portion, send).await
 }
 
 pub(super) async fn send_file(
@@ -97,40 +73,36 @@ pub(super) async fn send_file(
     file: u32,
     send: SendHalf,
 ) -> Result<(), WireError> {
-    let Some(source) = Source::find(context, manifest).await else {
-        return refuse(
-            send,
-            RefusalCode::UnknownGame,
-            "that payload is not served here",
-        )
-        .await;
-    };
-    let file = file as usize;
-    if file >= source.map().file_count() {
-        let files = source.map().file_count();
-        let message = format!("file {file} is not among its {files}");
-        return refuse(send, RefusalCode::BadRequest, message).await;
+    let found = Source::find(context, manifest).await;
+    let portion = found.and_then(|source| source.file(file as usize));
+    send_portion(context, portion, send).await
+}
+
+async fn send_portion(
+    context: &Arc<Context>,
+    portion: Result<Portion, Refusal>,
+    send: SendHalf,
+) -> Result<(), WireError> {
+    match portion {
+        Ok(portion) => {
+            send_extents(
+                context,
+                &portion.source,
+                portion.extents,
+                portion.bytes,
+                send,
+            )
+            .await
+        }
+        Err(Refusal { code, message }) => refuse(send, code, message).await,
     }
-    let chunks = source.map().chunks_of(file);
-    let run = source
-        .map()
-        .check_run(chunks.start, chunks.end - chunks.start);
-    if run.is_some_and(|run| !source.holds(run)) {
-        return refuse(send, RefusalCode::NotHere, "not all of that file is here").await;
+}
+
+fn no(code: RefusalCode, message: impl Into<String>) -> Refusal {
+    Refusal {
+        code,
+        message: message.into(),
     }
-    let bytes = source.map().file_bytes(file);
-    send_extents(
-        context,
-        &source,
-        vec![Extent {
-            file,
-            offset: 0,
-            bytes,
-        }],
-        bytes,
-        send,
-    )
-    .await
 }
 
 async fn send_extents(
@@ -170,18 +142,76 @@ async fn send_extents(
 }
 
 impl Source {
-    async fn find(context: &Arc<Context>, manifest: ManifestId) -> Option<Self> {
+    async fn find(context: &Arc<Context>, manifest: ManifestId) -> Result<Self, Refusal> {
         if let Some(partial) = context.shelf.partial(manifest) {
-            return Some(Self::Partial(partial));
+            return Ok(Self::Partial(partial));
         }
         let home = context.home();
         let library = home.library.clone();
-        let payload = tokio::task::spawn_blocking(move || library.payload(&manifest))
-            .await
-            .ok()??;
-        Some(Self::Complete {
-            payload,
-            disk: home.disk.clone(),
+        let payload = tokio::task::spawn_blocking(move || library.payload(&manifest)).await;
+        match payload {
+            Ok(Some(payload)) => Ok(Self::Complete {
+                payload,
+                disk: home.disk.clone(),
+            }),
+            _ => Err(no(
+                RefusalCode::UnknownGame,
+                "that payload is not served here",
+            )),
+        }
+    }
+
+    /// A run of chunks.
+    fn run(self, first: u32, count: u32) -> Result<Portion, Refusal> {
+        let over = |limit: LimitExceeded| no(RefusalCode::Limit, limit.to_string());
+        let run = self.map().check_run(first, count).ok_or_else(|| {
+            let chunks = self.map().count();
+            let message = format!("chunks {first} to {first}+{count} are not among its {chunks}");
+            no(RefusalCode::BadRequest, message)
+        })?;
+        limits::check(
+            "a run's chunks",
+            count.into(),
+            limits::RUN_CHUNKS_MAX.into(),
+        )
+        .map_err(over)?;
+        let bytes = self.map().run_bytes(run);
+        limits::check("a run's size in bytes", bytes, limits::RUN_BYTES_MAX).map_err(over)?;
+        if !self.holds(run) {
+            let message = "not all of these chunks are here";
+            return Err(no(RefusalCode::NotHere, message));
+        }
+        Ok(Portion {
+            extents: extents(self.map(), run),
+            source: self,
+            bytes,
+        })
+    }
+
+    /// A whole file.
+    fn file(self, file: usize) -> Result<Portion, Refusal> {
+        let files = self.map().file_count();
+        if file >= files {
+            let message = format!("file {file} is not among its {files}");
+            return Err(no(RefusalCode::BadRequest, message));
+        }
+        let chunks = self.map().chunks_of(file);
+        let run = self
+            .map()
+            .check_run(chunks.start, chunks.end - chunks.start);
+        if run.is_some_and(|run| !self.holds(run)) {
+            return Err(no(RefusalCode::NotHere, "not all of that file is here"));
+        }
+        let bytes = self.map().file_bytes(file);
+        let whole = Extent {
+            file,
+            offset: 0,
+            bytes,
+        };
+        Ok(Portion {
+            source: self,
+            extents: vec![whole],
+            bytes,
         })
     }
 
