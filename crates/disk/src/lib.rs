@@ -38,7 +38,7 @@ pub use lock::{DirLock, GAME_DIR_LOCK_NAME, Holder, LockError, STATE_DIR_LOCK_NA
 pub use real::{RealDisk, RealFile};
 pub use state::{
     CHUNKS_NAME, CONTROL_SOCKET_NAME, DOWNLOAD_NAME, IDENTITY_FOLDER, INSTALL_INTENT_NAME,
-    INSTALLED_NAME, LAUNCH_SETTINGS_NAME, LIBRARY_INDEX_NAME, MANIFEST_NAME, StateDir,
+    INSTALLED_NAME, LAUNCH_SETTINGS_NAME, LIBRARY_INDEX_NAME, MANIFEST_NAME, OWNER_NAME, StateDir,
     StateDocument, StateError, StoredPayload,
 };
 pub use verbs::{Disk, DiskFile};

@@ -53,12 +53,22 @@ pub trait Disk: Send + Sync + 'static {
     /// Nothing there is no error.
     fn remove_tree(&self, path: &str) -> Result<(), DiskError>;
 
+    /// Removes everything in a folder but the entry `kept`, as [`Self::remove_tree`] does.
+    fn remove_content(&self, path: &str, kept: &str) -> Result<(), DiskError>;
+
     /// Makes a folder's entries durable: what was created, renamed or removed in it.
     fn sync_folder(&self, path: &str) -> Result<(), DiskError>;
 
     /// Makes the content and the attributes of these files durable. Over 64 of them this is one sync
     /// of the whole file system on Linux, and several threads elsewhere.
     fn sync_files(&self, paths: &[&str]) -> Result<(), DiskError>;
+
+    /// Makes a whole tree durable: these files, then these folders, which come deepest first. Over 64
+    /// of both this is one sync of the whole file system on Linux.
+    fn sync_tree(&self, files: &[&str], folders: &[&str]) -> Result<(), DiskError> {
+        self.sync_files(files)?;
+        folders.iter().try_for_each(|path| self.sync_folder(path))
+    }
 
     /// Sets or clears a regular file's executable bit; does nothing on Windows.
     fn set_executable(&self, path: &str, executable: bool) -> Result<(), DiskError>;
@@ -120,7 +130,7 @@ pub trait Disk: Send + Sync + 'static {
 }
 
 /// One open file. Positions are explicit, so that several threads can share it.
-pub trait DiskFile: Send + Sync {
+pub trait DiskFile: Send + Sync + 'static {
     /// Fills `buffer` from `offset`; fewer bytes than asked for only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, DiskError>;
 
@@ -135,6 +145,16 @@ pub trait DiskFile: Send + Sync {
 
     /// Size, time and id as they are now.
     fn stamp(&self) -> Result<FileStamp, DiskError>;
+
+    /// Gives this file, which is new, the whole content of another without copying it: the two share
+    /// it until one of them is written to. `false`, and nothing is changed, where the file system
+    /// cannot do that.
+    fn share_content_of(&self, _other: &Self) -> Result<bool, DiskError>
+    where
+        Self: Sized,
+    {
+        Ok(false)
+    }
 }
 
 /// The folder that holds `path`: the empty path for a single component.
@@ -156,4 +176,18 @@ pub(crate) fn remove_tree_by_verbs<D: Disk>(disk: &D, path: &str) -> Result<(), 
         }
         Some(_) => disk.remove_file(path),
     }
+}
+
+/// [`Disk::remove_content`] by the other verbs, for the twins.
+pub(crate) fn remove_content_by_verbs<D: Disk>(
+    disk: &D,
+    path: &str,
+    kept: &str,
+) -> Result<(), DiskError> {
+    for Listed { name, .. } in disk.list(path)? {
+        if name != kept {
+            disk.remove_tree(&format!("{path}/{}", name.display()))?;
+        }
+    }
+    Ok(())
 }

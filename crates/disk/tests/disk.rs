@@ -1,6 +1,10 @@
 //! What the verbs promise, on a real disk and on the one in memory alike.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at the disk from outside"
+)]
 
 use std::{
     io::ErrorKind,
@@ -283,4 +287,90 @@ fn an_error_tells_the_verb_and_the_path_and_answers_questions() {
     assert!(!error(ErrorKind::PermissionDenied).is_wrong_kind());
     let full = DiskError::new("write", "x", std::io::Error::from_raw_os_error(28));
     assert!(cfg!(not(unix)) || full.is_out_of_space());
+}
+
+fn a_folder_is_emptied_but_for_one_entry<D: Disk>(disk: &D) {
+    disk.create_folder("e").unwrap();
+    disk.create_folder("e/deep").unwrap();
+    for path in ["e/kept", "e/x", "e/deep/y"] {
+        write(disk, path, b"1");
+    }
+    disk.remove_content("e", "kept").unwrap();
+    assert_eq!(names(disk, "e"), ["kept"]);
+    disk.remove_content("e", "").unwrap();
+    assert_eq!(names(disk, "e"), Vec::<String>::new());
+    assert!(
+        disk.remove_content("absent", "")
+            .unwrap_err()
+            .is_not_found()
+    );
+}
+
+#[test]
+fn emptying_a_folder_keeps_the_entry_and_enters_no_link() {
+    let (dir, disk) = real();
+    let outside = dir.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("kept"), b"kept").unwrap();
+    a_folder_is_emptied_but_for_one_entry(&disk);
+    a_folder_is_emptied_but_for_one_entry(&PowerCutDisk::new());
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let root = dir.path().join("a/b/e");
+        std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
+        let name = std::ffi::OsStr::from_bytes(b"not \xff text");
+        std::fs::write(root.join(name), b"").unwrap();
+        disk.remove_content("e", "").unwrap();
+        assert_eq!(names(&disk, "e"), Vec::<String>::new());
+    }
+    assert!(outside.join("kept").exists());
+}
+
+#[test]
+fn a_tree_is_synced_however_large_it_is() {
+    let (_dir, disk) = real();
+    let memory = PowerCutDisk::new();
+    let paths: Vec<String> = (0..100).map(|n| format!("t/{}/{n}", n % 9)).collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let mut folders: Vec<String> = (0..9).map(|n| format!("t/{n}")).collect();
+    folders.extend(["t".to_owned(), String::new()]);
+    let folders: Vec<&str> = folders.iter().map(String::as_str).collect();
+    for folder in folders.iter().rev().filter(|folder| !folder.is_empty()) {
+        disk.create_folder(folder).unwrap();
+        memory.create_folder(folder).unwrap();
+    }
+    for path in &paths {
+        write(&disk, path, b"1");
+        write(&memory, path, b"1");
+    }
+    disk.sync_tree(&paths, &folders).unwrap();
+    disk.sync_tree(&paths[..3], &folders[..3]).unwrap();
+    assert!(disk.sync_tree(&["absent"], &[]).is_err());
+    memory.sync_tree(&paths, &folders).unwrap();
+    let images = memory.crash_images_now(1);
+    assert_eq!(images.len(), 1, "everything is durable");
+    assert!(
+        paths
+            .iter()
+            .all(|path| images[0].content(path) == Some(b"1"))
+    );
+}
+
+#[test]
+fn content_is_shared_where_the_disk_can_and_is_not_the_same_file() {
+    let (_dir, disk) = real();
+    write(&disk, "from", b"hello");
+    let from = disk.open_read("from").unwrap();
+    let to = disk.create_new("to", FileMode::Plain).unwrap();
+    if to.share_content_of(&from).unwrap() {
+        assert_eq!(disk.read_file("to", 9).unwrap().unwrap(), b"hello");
+        to.write_all_at(b"J", 0).unwrap();
+    }
+    assert_eq!(disk.read_file("from", 9).unwrap().unwrap(), b"hello");
+    let memory = PowerCutDisk::new();
+    write(&memory, "from", b"hello");
+    let from = memory.open_read("from").unwrap();
+    let to = memory.create_new("to", FileMode::Plain).unwrap();
+    assert!(!to.share_content_of(&from).unwrap());
 }

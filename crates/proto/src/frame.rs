@@ -105,6 +105,11 @@ impl FrameDecoder {
         !self.buffer.is_empty()
     }
 
+    /// Takes at most `count` of the raw bytes that came after the last frame.
+    pub fn take_raw(&mut self, count: usize) -> Bytes {
+        self.buffer.split_to(count.min(self.buffer.len())).freeze()
+    }
+
     /// Takes what came after the last frame: raw bytes of an answer that has some.
     pub fn take_rest(&mut self) -> Bytes {
         self.buffer.split().freeze()

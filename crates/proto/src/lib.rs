@@ -7,9 +7,11 @@
 //! * [`GameId`], [`PeerId`], [`ManifestId`], [`Version`]: values that exist only when they are valid.
 //! * [`GamePath`]: a relative path that every operating system can store, and store in one place only.
 //! * [`Manifest`]: one version's payload; [`ChunkMap`]: the same payload cut into chunks of 1 MiB.
-//! * [`message`]: what peers say; [`frame`]: how it is cut into frames.
+//! * [`message`]: what peers say; [`frame`]: how it is cut into frames; [`expanded`]: an archive that is
+//!   expanded while it is sent.
 
 pub mod chunk;
+pub mod expanded;
 pub mod frame;
 pub mod hash;
 pub mod id;

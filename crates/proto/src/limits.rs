@@ -55,6 +55,16 @@ pub const RUN_BYTES_MAX: u64 = 8 * MIB;
 /// Chunks of one request: each may be a file of its own that has to be opened.
 pub const RUN_CHUNKS_MAX: u32 = 4096;
 
+/// One data frame of an expanded archive: large enough to amortise the frame, small enough that a
+/// queue of them is little memory.
+pub const EXPANDED_DATA_BYTES_MAX: usize = 256 * 1024;
+
+/// Archives that a peer expands for others at once: each costs a core and a dictionary.
+pub const EXPAND_JOBS_MAX: usize = 2;
+
+/// Receivers that wait for such a job; the next one is told that the peer is busy.
+pub const EXPAND_QUEUE_MAX: usize = 8;
+
 /// Nesting of a JSON message; ours need four.
 pub const JSON_DEPTH_MAX: usize = 16;
 
@@ -90,6 +100,9 @@ pub const PEERS_MAX: usize = 512;
 
 /// Payload bytes that the whole process holds between network and disk.
 pub const BUFFERED_BYTES_MAX: u64 = 128 * MIB;
+
+/// What an embedder keeps for one installed game, as JSON: settings, not data.
+pub const LAUNCH_SETTINGS_BYTES_MAX: u64 = 64 * 1024;
 
 /// From the first packet to an authenticated connection.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

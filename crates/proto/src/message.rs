@@ -67,6 +67,14 @@ pub enum Request {
     Subscribe,
     /// Which other peers of this party do you know? Answered by [`Answer::Peers`].
     GetPeers,
+    /// The archives of a payload, expanded. Answered by [`Answer::Expanding`] and the frames of
+    /// [`crate::expanded`].
+    StreamInstall {
+        /// Which game.
+        game: GameId,
+        /// Which payload.
+        manifest: ManifestId,
+    },
     /// A request of a newer version, which this one refuses.
     #[serde(other)]
     Unknown,
@@ -94,6 +102,8 @@ pub enum Answer {
     },
     /// Pushes follow.
     Subscribed,
+    /// Frames of an expanded archive follow.
+    Expanding,
     /// Peers of this party, at most [`limits::PEER_ADDRESSES_MAX`].
     Peers {
         /// Them.

@@ -57,6 +57,15 @@ pub fn is_reserved(component: &str) -> bool {
     name == LOCAL_STEM_NAME || RESERVED_NAMES.contains(&name) || is_short_for_reserved(name)
 }
 
+/// Whether `component` is [`OWNED_MARKER_NAME`] or a spelling of it: the one name that not even an
+/// archive may have at its top level.
+///
+/// For the components of a [`GamePath`](crate::GamePath), which has no other spellings than letter
+/// case and compatibility characters.
+pub fn is_owned_marker(component: &str) -> bool {
+    fold(component) == OWNED_MARKER_NAME
+}
+
 fn is_short_for_reserved(name: &str) -> bool {
     rules::short_name_stem(name).is_some_and(|stem| {
         RESERVED_NAMES
@@ -93,6 +102,14 @@ mod tests {
         ] {
             assert!(is_reserved(spelling), "{spelling:?}");
         }
+    }
+
+    #[test]
+    fn the_marker_is_known_in_every_letter_case() {
+        for name in [OWNED_MARKER_NAME, ".Lanspread_OWNED", ".ｌanspread_owned"] {
+            assert!(is_owned_marker(name), "{name}");
+        }
+        assert!(!is_owned_marker("lanspread_owned") && !is_owned_marker("local"));
     }
 
     #[test]

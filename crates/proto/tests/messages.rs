@@ -79,6 +79,10 @@ fn requests() -> Vec<Request> {
         },
         Request::Subscribe,
         Request::GetPeers,
+        Request::StreamInstall {
+            game: game(),
+            manifest: ManifestId::new(Hash::of(b"m")),
+        },
     ]
 }
 
@@ -105,6 +109,7 @@ fn answers() -> Vec<Answer> {
         }),
         Answer::Data { bytes: u64::MAX },
         Answer::Subscribed,
+        Answer::Expanding,
         Answer::Peers {
             peers: vec![KnownPeer {
                 peer: PeerId::new(Hash::of(b"peer")),

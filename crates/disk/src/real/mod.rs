@@ -236,6 +236,24 @@ impl Disk for RealDisk {
         }
     }
 
+    fn remove_content(&self, path: &str, kept: &str) -> Result<(), DiskError> {
+        let remove = || -> io::Result<()> {
+            check(path)?;
+            let folder = system::open_folder(&self.root, path)?;
+            let entries: Vec<DirEntry> = folder.entries()?.collect::<io::Result<_>>()?;
+            let mut others = entries.iter().filter(|entry| entry.file_name() != kept);
+            // Names that are not text have no path here, and need none.
+            others.try_for_each(|entry| {
+                if entry.file_type()?.is_dir() {
+                    folder.remove_dir_all(entry.file_name())
+                } else {
+                    folder.remove_file(entry.file_name())
+                }
+            })
+        };
+        remove().map_err(|source| self.error("remove what is in", path, source))
+    }
+
     fn sync_folder(&self, path: &str) -> Result<(), DiskError> {
         check(path)
             .and_then(|()| system::sync_folder(&self.root, path))
@@ -251,6 +269,19 @@ impl Disk for RealDisk {
                 .map_err(|source| self.error("sync the file system of", "", source));
         }
         self.sync_in_threads(paths)
+    }
+
+    fn sync_tree(&self, files: &[&str], folders: &[&str]) -> Result<(), DiskError> {
+        let is_one = files.len() + folders.len() > SYNC_ONE_BY_ONE_MAX
+            && system::CAN_SYNC_FILE_SYSTEM
+            && self.covers(files)
+            && self.covers(folders);
+        if is_one {
+            return system::sync_file_system(&self.root)
+                .map_err(|source| self.error("sync the file system of", "", source));
+        }
+        self.sync_files(files)?;
+        folders.iter().try_for_each(|path| self.sync_folder(path))
     }
 
     fn set_executable(&self, path: &str, executable: bool) -> Result<(), DiskError> {

@@ -110,6 +110,10 @@ pub(super) fn free_space(_root: &Dir) -> io::Result<Space> {
     Err(ErrorKind::Unsupported.into())
 }
 
+pub(super) fn share_content(_to: &File, _from: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
 #[cfg(windows)]
 pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)

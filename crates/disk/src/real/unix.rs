@@ -212,3 +212,20 @@ pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
 pub(super) fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::write_at(file, data, offset)
 }
+
+/// `false` where the file system, or the pair of them, has no shared content.
+#[cfg(target_os = "linux")]
+pub(super) fn share_content(to: &File, from: &File) -> io::Result<bool> {
+    match rustix::fs::ioctl_ficlone(to, from) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS) => {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn share_content(_to: &File, _from: &File) -> io::Result<bool> {
+    Ok(false)
+}

@@ -1,7 +1,7 @@
 //! The state directory: the documents that outlive the process.
 //!
 //! ```text
-//! identity/{key.pem,cert.pem}   library_index.json   lock   control.sock
+//! identity/{key.pem,cert.pem}   library_index.json   owner.json   lock   control.sock
 //! games/<id>/{install_intent.json, installed.json, launch_settings.json,
 //!             download.json, manifest.json, chunks.bin}
 //! ```
@@ -32,6 +32,8 @@ use crate::{
 pub const IDENTITY_FOLDER: &str = "identity";
 /// The hashes of local games, by stamps.
 pub const LIBRARY_INDEX_NAME: &str = "library_index.json";
+/// The random number by which this state directory knows what it made in a game directory.
+pub const OWNER_NAME: &str = "owner.json";
 /// The socket through which other processes command this one.
 pub const CONTROL_SOCKET_NAME: &str = "control.sock";
 /// A game's running install, update, uninstall or removal.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     entry::{Entry, FileMode, FileStamp, Listed, Space},
     error::DiskError,
-    verbs::{Disk, DiskFile, remove_tree_by_verbs},
+    verbs::{Disk, DiskFile, remove_content_by_verbs, remove_tree_by_verbs},
 };
 
 /// A disk in memory whose power can be cut.
@@ -223,6 +223,10 @@ impl Disk for PowerCutDisk {
 
     fn remove_tree(&self, path: &str) -> Result<(), DiskError> {
         remove_tree_by_verbs(self, path)
+    }
+
+    fn remove_content(&self, path: &str, kept: &str) -> Result<(), DiskError> {
+        remove_content_by_verbs(self, path, kept)
     }
 
     fn sync_folder(&self, path: &str) -> Result<(), DiskError> {

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     entry::{Entry, FileMode, FileStamp, Listed, Space},
     error::DiskError,
-    verbs::{Disk, DiskFile, remove_tree_by_verbs},
+    verbs::{Disk, DiskFile, remove_content_by_verbs, remove_tree_by_verbs},
 };
 
 /// What was asked of the disk.
@@ -37,6 +37,7 @@ pub enum Verb {
     SetLen,
     SyncFile,
     Stamp,
+    ShareContent,
 }
 
 impl Verb {
@@ -83,7 +84,7 @@ struct Record {
     operations: Mutex<Vec<Operation>>,
 }
 
-/// Any disk, watched. A tree is removed by single verbs, so that each can fail.
+/// Any disk, watched. A tree is removed and synced by single verbs, so that each can fail.
 pub struct RecordingDisk<D> {
     inner: D,
     record: Arc<Record>,
@@ -225,6 +226,10 @@ impl<D: Disk> Disk for RecordingDisk<D> {
         remove_tree_by_verbs(self, path)
     }
 
+    fn remove_content(&self, path: &str, kept: &str) -> Result<(), DiskError> {
+        remove_content_by_verbs(self, path, kept)
+    }
+
     fn sync_folder(&self, path: &str) -> Result<(), DiskError> {
         if self.ask(Verb::SyncFolder, path)? {
             self.inner.sync_folder(path)
@@ -296,5 +301,10 @@ impl<D: Disk> DiskFile for RecordingFile<D> {
     fn stamp(&self) -> Result<FileStamp, DiskError> {
         self.ask(Verb::Stamp)?;
         self.inner.stamp()
+    }
+
+    fn share_content_of(&self, other: &Self) -> Result<bool, DiskError> {
+        self.ask(Verb::ShareContent)?;
+        self.inner.share_content_of(&other.inner)
     }
 }

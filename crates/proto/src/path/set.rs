@@ -29,7 +29,7 @@ pub struct PathSet {
     nodes: HashMap<(u32, Box<str>), Node>,
     folders: u32,
     /// The folder of the last path inserted; sorted paths mostly share it.
-    last_folder: Option<(GamePath, u32)>,
+    last_folder: Option<(Box<str>, u32)>,
 }
 
 #[derive(Debug)]
@@ -75,10 +75,19 @@ impl PathSet {
         }
     }
 
-    /// The number of the folder that `path` lies in; makes it and those above it where they are new.
+    /// Adds a folder that may hold entries of the set, and may come more than once.
+    ///
+    /// # Errors
+    /// [`PathError`] says with which path in the set it cannot lie together.
+    pub fn insert_folder(&mut self, path: &GamePath) -> Result<(), PathError> {
+        self.folder(path, path.as_str()).map(drop)
+    }
+
+    /// The number of `folder`, a prefix of `path` or all of it; makes it and those above it where they
+    /// are new.
     fn folder(&mut self, path: &GamePath, folder: &str) -> Result<u32, PathError> {
         if let Some((last, number)) = &self.last_folder
-            && last.as_str() == folder
+            && **last == *folder
         {
             return Ok(*number);
         }
@@ -102,7 +111,7 @@ impl PathSet {
             };
             start = end + 1;
         }
-        self.last_folder = path.parent().map(|parent| (parent, number));
+        self.last_folder = Some((folder.into(), number));
         Ok(number)
     }
 
@@ -220,6 +229,23 @@ mod tests {
             let error = insert_all(entries).unwrap_err().to_string();
             assert!(error.contains(expected), "{entries:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_folder_may_hold_entries_and_come_again_but_only_in_one_spelling() {
+        let mut set = PathSet::new();
+        for (folder, file) in [("data", "a"), ("data/maps", "b"), ("data", "c")] {
+            set.insert_folder(&folder.parse().unwrap()).unwrap();
+            set.insert(&format!("{folder}/{file}").parse().unwrap(), File)
+                .unwrap();
+        }
+        let error = set.insert_folder(&"Data".parse().unwrap()).unwrap_err();
+        assert!(matches!(error, PathError::Collision { .. }), "{error}");
+        set.insert(&"x".parse().unwrap(), File).unwrap();
+        let error = set.insert_folder(&"x".parse().unwrap()).unwrap_err();
+        assert!(matches!(error, PathError::FileAndFolder { .. }), "{error}");
+        let error = set.insert(&"data".parse().unwrap(), File).unwrap_err();
+        assert!(matches!(error, PathError::FileAndFolder { .. }), "{error}");
     }
 
     #[test]
