@@ -165,7 +165,7 @@ pub enum RemoveError {
     State(#[from] StateError),
 }
 
-const fn describe(kind: Kind) -> &'static str {
+pub(crate) const fn describe(kind: Kind) -> &'static str {
     match kind {
         Kind::File => "a file",
         Kind::Folder => "a folder",

@@ -2,13 +2,20 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use lanspread_disk::{Disk, Kind, StateDir, StateError, StoredPayload};
+use lanspread_disk::{Disk, DiskError, Kind, StateDir, StateError, StoredPayload};
 use lanspread_proto::{GameId, Manifest};
 
 use crate::{
-    download::remove_file_if_there, error::RecoverError, intent::Intent, record::DownloadRecord,
-    remove, root::GameRoot,
+    download::remove_file_if_there,
+    error::RecoverError,
+    intent::Intent,
+    record::DownloadRecord,
+    remove,
+    root::{GameRoot, Slot},
+    settle::{Names, Settled, settle},
 };
+
+pub use crate::settle::RecoveredInstall;
 
 /// What a game is after recovery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +42,10 @@ pub enum RecoveredGame {
 pub struct Recovered {
     /// What the game is now.
     pub game: RecoveredGame,
+    /// What became of its install, update or uninstall.
+    pub install: RecoveredInstall,
+    /// What is under reserved names and not ours: left byte for byte, and in the way of installs.
+    pub foreign: Vec<PathBuf>,
     /// Damaged documents that were put aside, by their new names.
     pub quarantined: Vec<PathBuf>,
 }
@@ -47,9 +58,26 @@ pub struct Recovered {
 /// | yes | - | - | downloaded; leftovers swept |
 /// | yes | yes | - | the removal had not begun: clear the intent |
 /// | yes | - | yes | the download had not begun or is complete: sync the root, clear the record |
-/// | no | yes | any | the removal was committed: finish it |
+/// | no | yes | any | the removal was committed: finish it, unless it is another folder or something is installed there now |
 /// | no | - | yes | partial; leftovers swept |
 /// | no | - | - | absent |
+///
+/// What installs leave behind is told by the names in the game root. A folder under a reserved name
+/// is ours if it has our marker, or if the intent's operation makes such folders and it has no marker
+/// yet; what is not ours counts as absent here, is left as it is, and is reported.
+///
+/// | `local` | `.local.installing` | `.local.backup` | then |
+/// |---|---|---|---|
+/// | no | no | no | an uninstall is done, an update is lost, an install had not begun |
+/// | yes | no | no | our marker in it: a new version was committed, or the old one was restored |
+/// | no | yes | no | delete it |
+/// | no | no | yes | restore it |
+/// | yes | yes | no | delete `.local.installing` |
+/// | yes | no | yes | the backup becomes trash |
+/// | no | yes | yes | restore the backup, delete `.local.installing` |
+/// | yes | yes | yes | delete `.local.installing`, the backup becomes trash |
+///
+/// `.local.trash` is deleted in every row. At last the marker goes from `local`, and the intent.
 ///
 /// A document that cannot be read is put aside under another name; the row without it applies.
 ///
@@ -65,29 +93,63 @@ pub fn recover<D: Disk>(
     let intent = read_intent(state, game, &mut quarantined)?;
     let record = read_record(state, game, &mut quarantined)?;
     let at_sentinel = disk.stat(&root.sentinel())?;
-    let game = match (at_sentinel, intent) {
-        (None, Some(Intent::Remove)) => {
-            remove::finish(disk, state, &root)?;
-            RecoveredGame::Removed
+    let mut settled = Settled {
+        install: RecoveredInstall::Untouched,
+        foreign: Vec::new(),
+    };
+    let (removes, removed_root) = match &intent {
+        Some(Intent::Remove { root_id }) => (true, *root_id),
+        _ => (false, None),
+    };
+    let game = if removes && at_sentinel.is_none() && is_being_removed(disk, &root, removed_root)? {
+        remove::finish(disk, state, &root)?;
+        RecoveredGame::Removed
+    } else {
+        settled = settle(disk, state, &root, intent.as_ref(), Names::Doubtful)?;
+        remove_file_if_there(disk, &root.sentinel_tmp())?;
+        let is_sentinel = at_sentinel.is_some_and(|entry| entry.kind == Kind::File);
+        if is_sentinel && (removes || record.is_some()) {
+            // The rename that brought it may not be durable yet, and what says so goes now.
+            disk.sync_folder(root.path())?;
+            DownloadRecord::remove(state, game)?;
         }
-        (found, intent) => {
-            remove_file_if_there(disk, &root.sentinel_tmp())?;
-            let is_sentinel = found.is_some_and(|entry| entry.kind == Kind::File);
-            if is_sentinel && (intent.is_some() || record.is_some()) {
-                // The rename that brought it may not be durable yet, and what says so goes now.
-                disk.sync_folder(root.path())?;
-                remove::clear(state, &root)?;
-                DownloadRecord::remove(state, game)?;
-            }
-            remove_file_if_there(disk, &root.sentinel_discarded())?;
-            match record {
-                _ if is_sentinel => RecoveredGame::Downloaded,
-                Some(record) => partial(state, game, record)?,
-                None => RecoveredGame::Absent,
-            }
+        if removes {
+            remove::clear(state, &root)?;
+        }
+        remove_file_if_there(disk, &root.sentinel_discarded())?;
+        match record {
+            _ if is_sentinel => RecoveredGame::Downloaded,
+            Some(record) => partial(state, game, record)?,
+            None => RecoveredGame::Absent,
         }
     };
-    Ok(Recovered { game, quarantined })
+    let foreign = settled.foreign.iter().map(|path| disk.shown(path));
+    Ok(Recovered {
+        game,
+        install: settled.install,
+        foreign: foreign.collect(),
+        quarantined,
+    })
+}
+
+/// Whether a root without a sentinel is the one that was being removed: the same folder, and nothing
+/// in it that a removal does not begin beside.
+fn is_being_removed<D: Disk>(
+    disk: &D,
+    root: &GameRoot,
+    root_id: Option<u64>,
+) -> Result<bool, DiskError> {
+    let there = disk.stat(root.path())?.map(|entry| entry.stamp.file_id);
+    if there.is_some() && root_id.is_some() && there != root_id {
+        return Ok(false);
+    }
+    let slots = Slot::ALL.map(|slot| root.slot(slot));
+    for path in slots.iter().chain([&root.local()]) {
+        if disk.stat(path)?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn partial<D: Disk>(

@@ -1,12 +1,16 @@
 //! Removing a downloaded game: the whole root goes, or nothing.
 
 use lanspread_disk::{Disk, DiskError, Entry, Kind, StateDir, StateError};
-use lanspread_proto::{
-    GameId,
-    names::{LOCAL_BACKUP_NAME, LOCAL_INSTALLING_NAME, LOCAL_NAME, LOCAL_TRASH_NAME},
-};
+use lanspread_proto::GameId;
 
-use crate::{error::RemoveError, intent::Intent, record::DownloadRecord, root::GameRoot, survey};
+use crate::{
+    error::RemoveError,
+    installed,
+    intent::Intent,
+    record::DownloadRecord,
+    root::{GameRoot, Slot},
+    survey,
+};
 
 /// Deletes a downloaded game that is not installed: its whole root, strays included. To be called
 /// after [`crate::recover`], for a game that the catalog admits.
@@ -23,40 +27,43 @@ pub fn remove_download<D: Disk>(
     game: &GameId,
 ) -> Result<(), RemoveError> {
     let root = GameRoot::new(game.clone());
-    check(disk, &root)?;
-    state.write_document(&Intent::path::<D>(game), &Intent::Remove)?;
+    let root_id = Some(check(disk, &root)?);
+    state.write_document(&Intent::path::<D>(game), &Intent::Remove { root_id })?;
     disk.rename(&root.sentinel(), &root.sentinel_discarded())?;
     Ok(finish(disk, state, &root)?)
 }
 
-fn check<D: Disk>(disk: &D, root: &GameRoot) -> Result<(), RemoveError> {
-    match disk.stat(root.path())? {
+/// Refuses what may not be removed; returns the root's file id.
+fn check<D: Disk>(disk: &D, root: &GameRoot) -> Result<u64, RemoveError> {
+    let root_id = match disk.stat(root.path())? {
         Some(Entry {
-            kind: Kind::Folder, ..
-        }) => {}
+            kind: Kind::Folder,
+            stamp,
+            ..
+        }) => stamp.file_id,
         _ => {
             return Err(RemoveError::NoRoot {
                 path: disk.shown(root.path()),
             });
         }
-    }
+    };
     if disk
-        .stat(&root.at(LOCAL_NAME))?
+        .stat(&root.local())?
         .is_some_and(|entry| entry.kind == Kind::Folder)
     {
         return Err(RemoveError::Installed {
             game: root.game().clone(),
         });
     }
-    for name in [LOCAL_INSTALLING_NAME, LOCAL_BACKUP_NAME, LOCAL_TRASH_NAME] {
-        if disk.stat(&root.at(name))?.is_some() {
+    for path in Slot::ALL.map(|slot| root.slot(slot)) {
+        if disk.stat(&path)?.is_some() {
             return Err(RemoveError::InstallLeftover {
-                path: disk.shown(&root.at(name)),
+                path: disk.shown(&path),
             });
         }
     }
     match survey::sentinel(disk, root)? {
-        Ok(true) => Ok(()),
+        Ok(true) => Ok(root_id),
         Ok(false) => Err(RemoveError::NotDownloaded {
             game: root.game().clone(),
         }),
@@ -81,6 +88,7 @@ pub(crate) fn finish<D: Disk>(
     disk.sync_folder("")?;
     state.remove_payload(root.game())?;
     DownloadRecord::remove(state, root.game())?;
+    installed::forget(state, root.game())?;
     clear(state, root)?;
     Ok(())
 }

@@ -2,8 +2,34 @@
 
 use lanspread_proto::{
     GameId, GamePath,
-    names::{SENTINEL_DISCARDED_NAME, SENTINEL_NAME, SENTINEL_TMP_NAME},
+    names::{
+        LOCAL_BACKUP_NAME, LOCAL_INSTALLING_NAME, LOCAL_NAME, LOCAL_TRASH_NAME,
+        SENTINEL_DISCARDED_NAME, SENTINEL_NAME, SENTINEL_TMP_NAME,
+    },
 };
+
+/// A reserved folder that only a transaction makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// What an install unpacks into.
+    Installing,
+    /// The version before, while a new one takes its place.
+    Backup,
+    /// An installed game on its way out.
+    Trash,
+}
+
+impl Slot {
+    pub(crate) const ALL: [Self; 3] = [Self::Installing, Self::Backup, Self::Trash];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Installing => LOCAL_INSTALLING_NAME,
+            Self::Backup => LOCAL_BACKUP_NAME,
+            Self::Trash => LOCAL_TRASH_NAME,
+        }
+    }
+}
 
 /// One game's folder in the game directory.
 #[derive(Debug, Clone)]
@@ -35,6 +61,15 @@ impl GameRoot {
         } else {
             format!("{}/{name}", self.0)
         }
+    }
+
+    /// The installed game.
+    pub(crate) fn local(&self) -> String {
+        self.at(LOCAL_NAME)
+    }
+
+    pub(crate) fn slot(&self, slot: Slot) -> String {
+        self.at(slot.name())
     }
 
     pub(crate) fn sentinel(&self) -> String {

@@ -14,7 +14,9 @@
 //!   file, and a server that meets a changed file before that says so with [`Library::changed_on_disk`].
 //!   That holds in the middle of hashing too: [`Library::run`] saves the hashes of finished files, and of
 //!   finished 32 MiB pieces, when it ends and every [`Timing::save`], which is what a lost process costs.
-//! * While a [`Hold`] on a game lives, nothing the monitor finds in its folder is published.
+//! * While a [`Hold`] on a game lives, nothing the monitor finds in its folder is published; what it saw before
+//!   the hold ended is not published later either.
+//! * A doubt about a file is answered only by bytes that were asked for after it.
 //!
 //! It never writes into a game's folder, never follows a link and never uses the network. It writes the index
 //! and each game's `manifest.json`, `chunks.bin` and, until it is announced, `hashing.bin` in the state directory. [`Library::run`] occupies
@@ -22,6 +24,7 @@
 
 pub mod catalog;
 mod hash;
+mod hold;
 mod index;
 mod library;
 mod look;
@@ -37,8 +40,9 @@ mod verify;
 mod watch;
 
 pub use catalog::{Catalog, CatalogError, CatalogGame};
+pub use hold::Hold;
 pub use index::IndexError;
-pub use library::{Hold, Library, LibraryConfig, LibraryError};
+pub use library::{Library, LibraryConfig, LibraryError};
 pub use payload::{LocalPayload, Origin};
 pub use refusal::{Damage, Refusal, RefusalReason};
 pub use scan::{FolderScan, LocalScan, ScanError, SentinelScan, scan_local_library};

@@ -5,7 +5,7 @@ use std::{
     mem,
     num::NonZeroUsize,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -83,19 +83,12 @@ pub struct Library {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// While it lives, the monitor publishes nothing about this game: an operation works in its folder. When the
-/// last one is dropped, the game is looked at.
-#[derive(Debug)]
-#[must_use = "the game is held only while this lives"]
-pub struct Hold {
-    shared: Arc<Shared>,
-    game: GameId,
-}
-
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: LibraryConfig,
     records: Mutex<Records>,
+    /// A look has saved what it found.
+    pub(crate) saved: Condvar,
     pub(crate) unfinished: Unfinished,
     snapshots: watch::Sender<Arc<LibrarySnapshot>>,
     events: mpsc::Sender<LibraryEvent>,
@@ -131,6 +124,7 @@ impl Library {
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let shared = Shared {
             records: Mutex::new(Records::open(scan, index)),
+            saved: Condvar::new(),
             unfinished: Unfinished::default(),
             config,
             snapshots: watch::Sender::new(Arc::default()),
@@ -190,17 +184,8 @@ impl Library {
 
     // # Operations on a game
 
-    /// Keeps the monitor from publishing anything about this game.
-    pub fn hold(&self, game: &GameId) -> Hold {
-        self.shared.records().hold(game);
-        Hold {
-            shared: Arc::clone(&self.shared),
-            game: game.clone(),
-        }
-    }
-
     /// A download of this payload was just published: announces it without hashing. `stamps` has one element
-    /// per file of the manifest. The payload is already saved in the state directory. Works under a [`Hold`].
+    /// per file of the manifest. The payload is already saved in the state directory. Works under a [hold](Self::hold).
     /// Blocking: looks at the game's folder, not at its files.
     pub fn committed(&self, game: &GameId, payload: StoredPayload, stamps: Vec<FileStamp>) {
         let LibraryConfig {
@@ -234,21 +219,31 @@ impl Library {
         }
     }
 
+    /// Looks at the game's sentinel and its `local/` and publishes what it finds, also under a [hold](Self::hold); the
+    /// payload stays as it is announced. For an operation that has installed or uninstalled the game and does not
+    /// wait for the look that follows its hold. Blocking, for a few system calls.
+    pub fn refresh_folder(&self, game: &GameId) {
+        let config = &self.shared.config;
+        let folder = scan_folder(&config.game_dir, &config.state, game);
+        let mut records = self.shared.records();
+        records.refresh(game, folder.as_ref());
+        self.shared.publish(&records);
+    }
+
     /// The files of this game are no longer what is announced, or are about to change: takes the announcement
     /// back at once and looks at the game as soon as nothing holds it.
     pub fn changed_on_disk(&self, game: &GameId) {
-        let mut records = self.shared.records();
-        records.withdraw(game);
-        self.shared.publish(&records);
-        drop(records);
-        self.rescan(game);
+        self.doubt(game, &[]);
     }
 
     /// Like [`Library::changed_on_disk`], for files whose content is wrong although their stamps are right: a
-    /// failing disk. They are hashed again.
+    /// failing disk. They are hashed again; what is being hashed of them meanwhile does not count.
     pub fn doubt(&self, game: &GameId, files: &[GamePath]) {
-        self.shared.records().doubt(game, files);
-        self.changed_on_disk(game);
+        let mut records = self.shared.records();
+        records.withdraw(game, files);
+        self.shared.publish(&records);
+        drop(records);
+        self.rescan(game);
     }
 
     /// Hashes this game before all others.
@@ -257,7 +252,7 @@ impl Library {
             .wish(|wishes| _ = wishes.urgent.insert(game.clone()));
     }
 
-    /// Looks at this game now, or when the last [`Hold`] on it is dropped.
+    /// Looks at this game now, or when the last [hold](Self::hold) on it is dropped.
     pub fn rescan(&self, game: &GameId) {
         self.shared
             .wish(|wishes| _ = wishes.games.insert(game.clone()));
@@ -266,15 +261,6 @@ impl Library {
     /// Looks at everything now.
     pub fn rescan_all(&self) {
         self.shared.wish(|wishes| wishes.everything = true);
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if self.shared.records().release(&self.game) {
-            self.shared
-                .wish(|wishes| _ = wishes.games.insert(self.game.clone()));
-        }
     }
 }
 
@@ -287,7 +273,7 @@ impl Shared {
         mem::take(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn wish(&self, what: impl FnOnce(&mut Wishes)) {
+    pub(crate) fn wish(&self, what: impl FnOnce(&mut Wishes)) {
         what(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner));
         self.wished.notify_one();
     }

@@ -22,7 +22,7 @@ use crate::{
 /// The game directory's folders.
 pub(crate) struct RootLook {
     pub(crate) scan: LocalScan,
-    /// The state of all operations before the look.
+    /// [`Records::touched_any`](crate::records::Records::touched_any) before the look.
     pub(crate) touched_any: u64,
     /// What changed in these before they were watched was not reported.
     pub(crate) newly_watched: Vec<OsString>,
@@ -171,12 +171,13 @@ fn judge(
     }
 }
 
-/// Saves a payload for the next start, unless an operation has begun, which will save its own. The files' stamps
-/// are saved before it: the index follows later, and until then it does not go with the new manifest.
+/// Saves a payload for the next start, unless an operation has begun, which will save its own; one that is about
+/// to begin waits. The files' stamps are saved before it: the index follows later, and until then it does not go
+/// with the new manifest.
 fn save(shared: &Shared, ticket: &Ticket, payload: &LocalPayload) {
-    if !shared.records().is_current(ticket) {
+    let Some(_saving) = shared.begin_saving(ticket) else {
         return;
-    }
+    };
     let (state, game) = (&shared.config.state, &ticket.game);
     let stamps = shared
         .unfinished

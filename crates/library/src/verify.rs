@@ -181,6 +181,7 @@ fn look(
                 let file = FileToHash {
                     path: expected.path.clone(),
                     stamp: entry.stamp,
+                    doubts: 0,
                 };
                 candidates.push(Candidate { at, file });
             }

@@ -13,7 +13,7 @@ use std::{
 
 use lanspread_peer::{
     DiscoveryMode, DownloadRequest, DownloadSummary, MemoryNetwork, PeerConfig, PeerEvent,
-    PeerRuntimeHandle, Services, start_peer,
+    PeerRuntimeHandle, Services, StreamInstallProvider, Unpacker, start_peer,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -67,6 +67,7 @@ impl Lab {
         PeerSetup {
             dir,
             config,
+            services: Services::default(),
             network: self.network.clone(),
         }
     }
@@ -80,6 +81,7 @@ pub struct PeerSetup {
     network: MemoryNetwork,
     /// What it will be started with.
     pub config: PeerConfig,
+    services: Services,
 }
 
 impl PeerSetup {
@@ -114,6 +116,18 @@ impl PeerSetup {
         self
     }
 
+    /// Has it unpack archives.
+    pub fn unpacks(mut self, unpacker: Arc<dyn Unpacker>) -> Self {
+        self.services = self.services.with_unpacker(unpacker);
+        self
+    }
+
+    /// Has it expand archives for others.
+    pub fn expands(mut self, provider: Arc<dyn StreamInstallProvider>) -> Self {
+        self.services = self.services.with_provider(provider);
+        self
+    }
+
     /// Changes anything else.
     pub fn with(mut self, change: impl FnOnce(&mut PeerConfig)) -> Self {
         change(&mut self.config);
@@ -134,7 +148,7 @@ impl PeerSetup {
                 written.push(event);
             }
         });
-        let handle = start_peer(self.config, Services::default(), Some(tx_events))
+        let handle = start_peer(self.config, self.services, Some(tx_events))
             .await
             .unwrap_or_else(|error| panic!("the peer does not start: {error:?}"));
         TestPeer {

@@ -1,5 +1,6 @@
 //! A small language for stories about peers: trees of files, peers on loopback, waiting for what must
-//! happen.
+//! happen; [`archives`] that lie, and an
+//! unpacker's ends in memory.
 //!
 //! ```no_run
 //! # async fn story() {
@@ -17,8 +18,13 @@
 //! It never waits for a fixed time and never uses a fixed port. Never published; for tests only, so it
 //! panics with the reason where a test has to fail.
 
+pub mod archives;
+#[cfg(feature = "lab")]
 mod lab;
+mod staging;
 mod tree;
 
+#[cfg(feature = "lab")]
 pub use lab::{Lab, PeerSetup, TestPeer, eventually};
+pub use staging::{Content, MemoryStaging, archive_in_memory};
 pub use tree::{GameTree, bytes, tree};

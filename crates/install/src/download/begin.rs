@@ -11,12 +11,12 @@ use lanspread_proto::{ChunkSet, GamePath, Manifest};
 use super::{
     DownloadRequest, DownloadTransaction, Work, discard,
     files::{FileState, OpenFiles},
-    room,
 };
 use crate::{
     error::DownloadError,
     manifest_tree,
     record::DownloadRecord,
+    room::room,
     root::GameRoot,
     survey::{self, Survey},
 };

@@ -23,18 +23,15 @@ mod files;
 mod publish;
 mod reconcile;
 
-use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lanspread_disk::{Disk, DiskError, DiskFile, FileStamp, StateDir, StateError, StoredPayload};
+use lanspread_disk::{Disk, DiskFile, FileStamp, StateDir, StateError, StoredPayload};
 use lanspread_proto::{ChunkIndex, ChunkMap, ChunkSet, GameId, Manifest, chunk};
 
 pub use self::discard::discard_partial;
-pub(crate) use self::discard::remove_file_if_there;
+pub(crate) use self::discard::{remove_file_if_there, remove_folder_if_empty};
 use self::files::{FileState, OpenFiles};
-use crate::{error::DownloadError, record::DownloadRecord, root::GameRoot};
+use crate::{error::DownloadError, record::DownloadRecord, room::room, root::GameRoot};
 
 /// What to download, and over what.
 #[derive(Debug, Clone)]
@@ -212,35 +209,4 @@ impl<D: Disk> DownloadTransaction<D> {
             source: Some(source),
         }
     }
-}
-
-/// The room on a disk.
-struct Room {
-    free_bytes: u64,
-    reserve_bytes: u64,
-}
-
-impl Room {
-    /// What must be freed so that `wanted_bytes` fit and the reserve stays; 0 if they do.
-    const fn missing_bytes(&self, wanted_bytes: u64) -> u64 {
-        wanted_bytes
-            .saturating_add(self.reserve_bytes)
-            .saturating_sub(self.free_bytes)
-    }
-}
-
-/// `None` where the system does not tell.
-fn room<D: Disk>(disk: &D, reserve_bytes: Option<u64>) -> Result<Option<Room>, DiskError> {
-    use lanspread_proto::limits::{RESERVE_BYTES_MIN, RESERVE_FRACTION};
-
-    let space = match disk.free_space() {
-        Err(error) if error.source.kind() == io::ErrorKind::Unsupported => return Ok(None),
-        told => told?,
-    };
-    let reserve_bytes = reserve_bytes
-        .unwrap_or_else(|| RESERVE_BYTES_MIN.max(space.total_bytes / RESERVE_FRACTION));
-    Ok(Some(Room {
-        free_bytes: space.free_bytes,
-        reserve_bytes,
-    }))
 }

@@ -4,7 +4,18 @@
 
 mod download;
 mod errors;
+mod install;
+mod install_cuts;
+mod install_errors;
+mod kill_sweep;
+mod migrate;
 mod power_cut;
+mod real;
+mod recovery_table;
 mod removal;
+mod sequences;
+mod staging;
+mod streamed;
 mod support;
 mod trees;
+mod unpacker;

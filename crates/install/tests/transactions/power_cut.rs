@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 
-use crate::support::{self, Found, Machine, Version, game, judge, machine_on, memory};
+use crate::support::{self, Found, Machine, Version, game, judge, machine_on, memory, report};
 use lanspread_disk::{
     Disk, FileMode,
     twin::{Image, Operation, PowerCutDisk, RecordingDisk, Verb, Verdict},
@@ -171,6 +171,9 @@ fn sweep_update(
 #[test]
 fn an_update_survives_a_power_cut_at_any_moment() {
     let states = sweep_update(|_| Verdict::Proceed, true).unwrap();
+    report(&format!(
+        "download over another one: {states} states after a power cut"
+    ));
     assert!(states > 500, "only {states} states were tried");
 }
 
@@ -180,6 +183,10 @@ fn a_first_download_survives_a_power_cut_at_any_moment() {
     let disk = memory();
     machine_on(&disk).download(&new, None).unwrap();
     let images = disk.crash_images(SEED);
+    report(&format!(
+        "first download: {} states after a power cut",
+        images.len()
+    ));
     assert!(
         images.len() > 300,
         "only {} states were tried",

@@ -91,7 +91,13 @@ impl Version {
     }
 }
 
-fn is_executable(path: &str) -> bool {
+/// Says how much a sweep tried, where somebody looks (`--no-capture`).
+#[expect(clippy::print_stdout, reason = "a sweep says what it counted")]
+pub(crate) fn report(what: &str) {
+    println!("{what}");
+}
+
+pub(crate) fn is_executable(path: &str) -> bool {
     path.strip_suffix("exe")
         .is_some_and(|stem| stem.ends_with('.'))
 }

@@ -18,6 +18,8 @@ pub(crate) struct FileToHash {
     pub(crate) path: GamePath,
     /// How it was when it was found; it must stay so.
     pub(crate) stamp: FileStamp,
+    /// How often it was doubted before it was found. What is hashed counts until the next doubt only.
+    pub(crate) doubts: u64,
 }
 
 impl FileToHash {
@@ -110,6 +112,7 @@ mod tests {
         let file = FileToHash {
             path: "x".parse().unwrap(),
             stamp,
+            doubts: 0,
         };
         let disk = RecordingDisk::new(disk, rule);
         hash_piece(&disk, &file, 0..2, &AtomicBool::new(false), &|_| {})
@@ -142,6 +145,7 @@ mod tests {
             let file = FileToHash {
                 path: "x".parse().unwrap(),
                 stamp,
+                doubts: 0,
             };
             hash_piece(&disk, &file, 0..1, &AtomicBool::new(false), &|_| {})
         };

@@ -322,6 +322,7 @@ mod tests {
                 modified_ns: 0,
                 file_id: 0,
             },
+            doubts: 0,
         };
         let root = RealDisk::open(std::path::Path::new("/")).unwrap();
         let files = sizes.iter().enumerate().map(file).collect();
@@ -434,6 +435,24 @@ mod tests {
             .zip(chunks)
             .filter_map(|(piece, chunks)| queue.complete(&piece, Ok(hashes(chunks))));
         assert_eq!(whole(&outcomes.next().unwrap(), 0), hashes(0..70));
+    }
+
+    #[test]
+    fn pieces_from_before_a_doubt_are_not_handed_on() {
+        let mut queue = Queue::default();
+        queue.push(job("a", &[1, 2]), false);
+        let pieces: Vec<_> = std::iter::from_fn(|| queue.next_piece()).collect();
+        assert!(queue.complete(&pieces[0], Ok(hashes(0..1))).is_none());
+        let mut doubted = job("a", &[1, 2]);
+        doubted.files[0].doubts = 1;
+        queue.push(doubted, false);
+        assert!(
+            queue.complete(&pieces[1], Ok(hashes(0..1))).is_none(),
+            "the old job's piece"
+        );
+        let pieces: Vec<_> = std::iter::from_fn(|| queue.next_piece()).collect();
+        let ranges: Vec<_> = pieces.iter().map(told).collect();
+        assert_eq!(ranges, [("a", 0, 0..1), ("a", 1, 0..1)]);
     }
 
     #[test]

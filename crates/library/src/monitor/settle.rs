@@ -27,8 +27,8 @@ impl Monitor {
             }
             Done::Game(look) => {
                 let id = look.ticket.game.clone();
-                self.settle_game(*look);
-                if let Round::Unseen(unseen) = &mut self.round {
+                let counts = self.settle_game(*look);
+                if let (Round::Unseen(unseen), true) = (&mut self.round, counts) {
                     unseen.remove(&id);
                 }
                 self.looking.remove(&Target::Game(id));
@@ -57,7 +57,7 @@ impl Monitor {
         self.without_watch = look.without_watch;
         let mut records = self.shared.records();
         if records.touched_any() != look.touched_any {
-            // An operation made or removed a game meanwhile; this list may be older than that.
+            // A game came or went meanwhile; this list may be older than that.
             drop(records);
             self.schedule.at_once(now, Target::Root);
             return;
@@ -90,13 +90,14 @@ impl Monitor {
         }
     }
 
-    fn settle_game(&mut self, look: GameLook) {
+    /// Takes over what a look found; tells whether it counts. If not, another look will.
+    fn settle_game(&mut self, look: GameLook) -> bool {
         let GameLook { ticket, verdict } = look;
         let mut records = self.shared.records();
         if !records.is_current(&ticket) {
             drop(records);
             self.schedule.at_once(now(), Target::Game(ticket.game));
-            return;
+            return false;
         }
         let id = &ticket.game;
         let mut to_hash = None;
@@ -111,7 +112,7 @@ impl Monitor {
                 self.shared.publish(&records);
                 drop(records);
                 self.schedule.note(now(), Target::Game(ticket.game));
-                return;
+                return true;
             }
             Verdict::Refused(folder, reason) => {
                 records.settle(id, &folder, Some(Settled::Refused(reason)));
@@ -152,6 +153,7 @@ impl Monitor {
         self.shared.publish(&records);
         drop(records);
         self.hash(&ticket, to_hash);
+        true
     }
 
     /// Begins to hash what a look asks for, or ends what no longer has to be hashed.
@@ -188,10 +190,8 @@ impl Monitor {
             }
             Ending::Changed => self.schedule.note(now(), Target::Game(id)),
             Ending::Failed(error) => {
-                if !records.is_held(&id) {
-                    records.refuse(&id, RefusalReason::Unreadable(error));
-                    self.shared.publish(&records);
-                }
+                records.refuse(&id, RefusalReason::Unreadable(error));
+                self.shared.publish(&records);
             }
         }
     }

@@ -1,9 +1,12 @@
 //! What is known of each game, in memory: the state behind the snapshots.
 //!
 //! Looks at the disk take time and finish in any order, and operations change the disk meanwhile. Every look
-//! begins with a [`Ticket`]; what it found counts only if no operation touched or holds the game since.
+//! begins with a [`Ticket`]; what it found counts only if no operation touched the game since or held it at any
+//! moment of the look. Hashing takes longer than a look: what it found counts per file, until that file is doubted.
 
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -35,9 +38,12 @@ pub(crate) struct Records {
     /// From the last look at the game directory.
     refused_folders: Vec<Arc<Refusal>>,
     holds: HashMap<GameId, usize>,
-    /// How often operations touched each game.
+    /// How often operations touched each game. A hold touches it when it begins and when it ends.
     touched: HashMap<GameId, u64>,
+    /// How often operations touched any game, or a game came or went.
     touched_any: u64,
+    /// Games of which a look writes the manifest.
+    saving: BTreeSet<GameId>,
 }
 
 /// The permission to change one game's record after a look.
@@ -98,6 +104,8 @@ impl Records {
         if last {
             self.holds.remove(id);
         }
+        // What was seen while the operation worked is no longer so.
+        self.touch(id);
         last
     }
 
@@ -110,20 +118,13 @@ impl Records {
         self.touched_any += 1;
     }
 
-    /// Takes back an announcement: the files are in doubt.
-    pub(crate) fn withdraw(&mut self, id: &GameId) {
+    /// Takes back an announcement. What is known of `doubted` is not to be used any more.
+    pub(crate) fn withdraw(&mut self, id: &GameId, doubted: &[GamePath]) {
         self.touch(id);
         if let Some(record) = self.games.get_mut(id) {
             record.withdraw();
-        }
-    }
-
-    /// What is known of these files is not to be used any more.
-    pub(crate) fn doubt(&mut self, id: &GameId, files: &[GamePath]) {
-        if let Some(record) = self.games.get_mut(id) {
-            let known = Arc::make_mut(&mut record.known);
-            for path in files {
-                known.doubt(path);
+            for path in doubted {
+                Arc::make_mut(&mut record.known).doubt(path);
             }
         }
     }
@@ -137,9 +138,19 @@ impl Records {
         }
     }
 
+    /// An operation says what is in the game's folder now; the payload is as it was.
+    pub(crate) fn refresh(&mut self, id: &GameId, folder: Option<&FolderScan>) {
+        self.touch(id);
+        match folder {
+            Some(folder) => self.appear(id, folder),
+            None => self.vanish(id),
+        }
+    }
+
     // # Looks
 
-    /// The state of all operations, for a look at the whole game directory.
+    /// For a look at the whole game directory, which counts only if this is still the same: its list is older than
+    /// what an operation or a look at a game said since.
     pub(crate) const fn touched_any(&self) -> u64 {
         self.touched_any
     }
@@ -152,9 +163,22 @@ impl Records {
         }
     }
 
-    /// Whether no operation touched or holds the game since the ticket was drawn.
+    /// Whether no operation touched or held the game since the ticket was drawn.
     pub(crate) fn is_current(&self, ticket: &Ticket) -> bool {
         self.ticket(&ticket.game).touched == ticket.touched && !self.is_held(&ticket.game)
+    }
+
+    pub(crate) fn is_saving(&self, id: &GameId) -> bool {
+        self.saving.contains(id)
+    }
+
+    /// Notes that a look saves what it found, if that counts.
+    pub(crate) fn begin_saving(&mut self, ticket: &Ticket) -> bool {
+        self.is_current(ticket) && self.saving.insert(ticket.game.clone())
+    }
+
+    pub(crate) fn end_saving(&mut self, id: &GameId) {
+        self.saving.remove(id);
     }
 
     /// What a look at this game can start from.
@@ -200,7 +224,11 @@ impl Records {
     /// Nothing of the game is here any more.
     pub(crate) fn vanish(&mut self, id: &GameId) {
         self.vanished.insert(id.clone());
-        if let Some(slot) = self.games.remove(id).and_then(|record| record.slot) {
+        let Some(record) = self.games.remove(id) else {
+            return;
+        };
+        self.touched_any += 1;
+        if let Some(slot) = record.slot {
             self.absent.insert(id.clone(), Arc::clone(slot.indexed()));
         }
     }
@@ -231,16 +259,20 @@ impl Records {
         }
     }
 
-    /// A file cannot be read.
+    /// A file cannot be read, of a game whose files were to be hashed. If they no longer are, a look or an
+    /// operation has said since what the game is.
     pub(crate) fn refuse(&mut self, id: &GameId, reason: RefusalReason) {
-        if let Some(record) = self.games.get_mut(id) {
+        let held = self.is_held(id);
+        let record = self.games.get_mut(id).filter(|_| !held);
+        if let Some(record) = record.filter(|record| record.waits_for_hashes()) {
             record.settle(id, Settled::Refused(reason));
         }
     }
 
     fn appear(&mut self, id: &GameId, folder: &FolderScan) {
-        let absent = &mut self.absent;
+        let (absent, touched_any) = (&mut self.absent, &mut self.touched_any);
         let record = self.games.entry(id.clone()).or_insert_with(|| {
+            *touched_any += 1;
             let indexed = absent.remove(id);
             Record::new(indexed.map(PayloadSlot::stored).map(Arc::new))
         });

@@ -119,15 +119,13 @@ impl Record {
         match settled {
             Settled::Complete(slot) => {
                 self.slot = Some(slot);
-                self.known = Arc::default();
+                self.known = Arc::new(self.known.settled());
                 self.unsaved = false;
                 self.payload = Payload::Announced;
             }
             Settled::Indexing { bytes } => {
-                let unreadable = matches!(&self.payload, Payload::Refused(refusal)
-                    if matches!(refusal.reason, RefusalReason::Unreadable(_)));
                 // Trying again is no sign that it can be read now.
-                if !unreadable {
+                if !self.is_unreadable() {
                     self.payload = Payload::Indexing { bytes };
                 }
             }
@@ -135,6 +133,16 @@ impl Record {
                 self.payload = Payload::Refused(Arc::new(Refusal::new(id, reason)));
             }
         }
+    }
+
+    /// Whether the files are being hashed, perhaps once more.
+    pub(super) fn waits_for_hashes(&self) -> bool {
+        matches!(self.payload, Payload::Indexing { .. }) || self.is_unreadable()
+    }
+
+    fn is_unreadable(&self) -> bool {
+        self.refusal()
+            .is_some_and(|refusal| matches!(refusal.reason, RefusalReason::Unreadable(_)))
     }
 
     pub(super) fn announced(&self) -> Option<&Arc<PayloadSlot>> {

@@ -44,10 +44,7 @@ pub(super) fn compare<D: Disk>(
         let chunks = map.chunks_of(at);
         let expected = &stored.chunk_hashes()[chunks.start as usize..chunks.end as usize];
         match hashes.find(&file.path, stamp) {
-            None => to_hash.push(FileToHash {
-                path: file.path.clone(),
-                stamp,
-            }),
+            None => to_hash.push(hashes.known.to_hash(&file.path, stamp)),
             Some(found) if found != expected => return Err(damaged(Damage::Content)),
             Some(_) => stamps.push(stamp),
         }

@@ -21,21 +21,46 @@ use crate::{
 };
 
 /// Hashes of files that belong to no complete payload yet, and doubts about those that do.
+///
+/// Hashing takes long, and a file may be doubted meanwhile. Every doubt is counted, and a hash that was asked for
+/// before the last one is never taken.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KnownHashes {
     by_path: HashMap<GamePath, (FileStamp, Vec<Hash>)>,
     /// Files of which only some chunks are hashed.
     begun: HashMap<GamePath, (FileStamp, Pieces)>,
+    /// Files of which the last payload's hashes are not to be used.
     doubted: HashSet<GamePath>,
+    /// How often each file was doubted, also those that are hashed again since.
+    doubts: HashMap<GamePath, u64>,
     remembered: bool,
 }
 
 impl KnownHashes {
-    /// A file was hashed, or some of it.
+    /// What is left when a payload is complete, which holds the hashes from then on.
+    pub(crate) fn settled(&self) -> Self {
+        Self {
+            doubts: self.doubts.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// A file that looks like this and has to be hashed.
+    pub(super) fn to_hash(&self, path: &GamePath, stamp: FileStamp) -> FileToHash {
+        FileToHash {
+            path: path.clone(),
+            stamp,
+            doubts: self.doubts_of(path),
+        }
+    }
+
+    /// A file was hashed, or some of it. Nothing is learned of one that was doubted since it was found.
     pub(crate) fn learn(&mut self, file: FileToHash, pieces: Pieces) {
+        if file.doubts != self.doubts_of(&file.path) {
+            return;
+        }
         match pieces.into_whole(&file) {
             Ok(chunks) => {
-                self.doubted.remove(&file.path);
                 self.begun.remove(&file.path);
                 self.by_path.insert(file.path, (file.stamp, chunks));
             }
@@ -45,13 +70,11 @@ impl KnownHashes {
         }
     }
 
-    /// These files were hashed in an earlier run, in which nobody doubted them.
+    /// These files were hashed in an earlier run, before every doubt of this one.
     pub(crate) fn remember(&mut self, remembered: Hashed) {
         self.remembered = true;
         for (file, pieces) in remembered {
-            if !self.doubted.contains(&file.path) {
-                self.learn(file, pieces);
-            }
+            self.learn(file, pieces);
         }
     }
 
@@ -75,10 +98,9 @@ impl KnownHashes {
             encoder.file(path, *stamp, std::iter::once((0, &chunks[..])));
         }
         for (path, (stamp, pieces)) in &self.begun {
-            let (path, stamp) = (path.clone(), *stamp);
-            let file = FileToHash { path, stamp };
+            let file = self.to_hash(path, *stamp);
             if !is_newer(&file) {
-                encoder.file(&file.path, stamp, pieces.runs());
+                encoder.file(path, *stamp, pieces.runs());
             }
         }
     }
@@ -88,6 +110,11 @@ impl KnownHashes {
         self.by_path.remove(path);
         self.begun.remove(path);
         self.doubted.insert(path.clone());
+        *self.doubts.entry(path.clone()).or_default() += 1;
+    }
+
+    fn doubts_of(&self, path: &GamePath) -> u64 {
+        self.doubts.get(path).copied().unwrap_or_default()
     }
 }
 
@@ -224,10 +251,7 @@ fn scanned(
     } in &walked.files
     {
         let Some(chunks) = hashes.find(path, *stamp) else {
-            to_hash.push(FileToHash {
-                path: path.clone(),
-                stamp: *stamp,
-            });
+            to_hash.push(hashes.known.to_hash(path, *stamp));
             continue;
         };
         chunk_hashes.extend_from_slice(chunks);
@@ -298,4 +322,53 @@ fn assemble(
         Origin::Scanned,
     ));
     Ok(PayloadLook::Complete { payload, new: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAMP: FileStamp = FileStamp {
+        size: 1,
+        modified_ns: 0,
+        file_id: 0,
+    };
+
+    fn path() -> GamePath {
+        "x".parse().unwrap()
+    }
+
+    fn one(content: &[u8]) -> Pieces {
+        Pieces::run(0, vec![Hash::of(content)])
+    }
+
+    fn found(known: &KnownHashes) -> Option<&[Hash]> {
+        let previous = None;
+        HashesByPath { previous, known }.find(&path(), STAMP)
+    }
+
+    #[test]
+    fn what_was_asked_for_before_a_doubt_is_never_learned() {
+        let mut known = KnownHashes::default();
+        let before = known.to_hash(&path(), STAMP);
+        known.doubt(&path());
+        known.learn(before.clone(), one(b"before"));
+        assert_eq!(found(&known), None);
+        let between = known.to_hash(&path(), STAMP);
+        known.doubt(&path());
+        let after = known.to_hash(&path(), STAMP);
+        known.learn(after.clone(), one(b"after"));
+        for late in [&before, &between] {
+            known.learn(late.clone(), one(b"before"));
+            known.remember(vec![(before.clone(), one(b"before"))]);
+            assert_eq!(found(&known), Some(&[Hash::of(b"after")][..]));
+        }
+
+        let mut settled = known.settled();
+        assert_eq!(found(&settled), None, "the payload has it now");
+        settled.learn(between, one(b"before"));
+        assert_eq!(found(&settled), None);
+        settled.learn(after, one(b"after"));
+        assert!(found(&settled).is_some());
+    }
 }

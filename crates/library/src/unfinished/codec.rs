@@ -113,7 +113,11 @@ impl Rest<'_> {
             modified_ns: self.number()?.cast_signed(),
             file_id: self.number()?,
         };
-        let file = FileToHash { path, stamp };
+        let file = FileToHash {
+            path,
+            stamp,
+            doubts: 0,
+        };
         let mut pieces = Pieces::default();
         let mut end = 0;
         for _ in 0..self.number()? {
@@ -163,7 +167,11 @@ mod tests {
             file_id: u64::MAX,
         };
         let path = path.parse().unwrap();
-        FileToHash { path, stamp }
+        FileToHash {
+            path,
+            stamp,
+            doubts: 0,
+        }
     }
 
     fn hashes(chunks: std::ops::Range<u64>) -> Vec<Hash> {

@@ -210,7 +210,11 @@ mod tests {
             file_id: 1,
         };
         let path = "x".parse().unwrap();
-        FileToHash { path, stamp }
+        FileToHash {
+            path,
+            stamp,
+            doubts: 0,
+        }
     }
 
     fn content(modified_ns: i64) -> Encoder {

@@ -38,6 +38,7 @@ pub(crate) struct Lab {
     dir: TempDir,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) timing: Timing,
+    pub(crate) hash_threads: NonZeroUsize,
 }
 
 impl Lab {
@@ -48,6 +49,7 @@ impl Lab {
             dir,
             catalog: Arc::default(),
             timing: TIMING,
+            hash_threads: NonZeroUsize::new(2).unwrap(),
         }
     }
 
@@ -65,6 +67,13 @@ impl Lab {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
+    }
+
+    /// A file of zeros, which takes no room.
+    pub(crate) fn put_sparse(&self, path: &str, bytes: u64) {
+        self.put(path, "");
+        let file = fs::File::options().write(true).open(self.path(path));
+        file.unwrap().set_len(bytes).unwrap();
     }
 
     /// A small complete game; its payload has 10 bytes.
@@ -93,7 +102,7 @@ impl Lab {
         let game_dir = RealDisk::open(&self.path("")).unwrap();
         let mut config = LibraryConfig::new(game_dir, self.state(), Arc::clone(&self.catalog));
         config.timing = self.timing;
-        config.hash_threads = NonZeroUsize::new(2).unwrap();
+        config.hash_threads = self.hash_threads;
         config
     }
 
@@ -102,16 +111,7 @@ impl Lab {
     }
 
     pub(crate) fn run(&self) -> Run {
-        let (library, events) = self.open();
-        let cancel = CancellationToken::new();
-        let (running, stop) = (library.clone(), cancel.clone());
-        let task = tokio::spawn(async move { running.run(stop).await });
-        Run {
-            library,
-            events,
-            cancel,
-            task,
-        }
+        Run::begin(self.open())
     }
 
     /// Runs until every game that is here is announced or refused, and stops.
@@ -174,6 +174,18 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    pub(crate) fn begin((library, events): (Library, mpsc::Receiver<LibraryEvent>)) -> Self {
+        let cancel = CancellationToken::new();
+        let (running, stop) = (library.clone(), cancel.clone());
+        let task = tokio::spawn(async move { running.run(stop).await });
+        Self {
+            library,
+            events,
+            cancel,
+            task,
+        }
+    }
+
     pub(crate) async fn until(
         &self,
         wanted: impl Fn(&LibrarySnapshot) -> bool,
@@ -223,6 +235,15 @@ impl Run {
         timeout(DEADLINE, found)
             .await
             .expect("the event did not come")
+    }
+
+    /// Waits until so many bytes are hashed of a game.
+    pub(crate) async fn hashed(&mut self, bytes: u64) {
+        let enough = |event| match event {
+            LibraryEvent::IndexProgress { bytes_done, .. } => (bytes_done >= bytes).then_some(()),
+            _ => None,
+        };
+        self.event(enough).await;
     }
 
     pub(crate) async fn everything_seen(&mut self) {

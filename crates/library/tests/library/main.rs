@@ -5,6 +5,8 @@
 )]
 
 #[cfg(test)]
+mod hold;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod monitor;

@@ -81,40 +81,6 @@ async fn the_fallback_finds_what_no_watch_reports() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_published_about_a_held_game() {
-    let lab = Lab::new();
-    lab.put_game("held", "1");
-    let first = lab.index().await;
-    let run = lab.run();
-    let hold = run.library.hold(&id("held"));
-    let also = run.library.hold(&id("held"));
-    fs::remove_dir_all(lab.path("held")).unwrap();
-    lab.put_game("other", "1");
-    run.announced("other", None).await;
-    run.library.rescan_all();
-    run.library.rescan(&id("held"));
-    lab.put_game("third", "1");
-    run.announced("third", None).await;
-    let manifest = manifest_of(&first, "held");
-    assert_eq!(
-        manifest_of(&run.library.snapshot(), "held"),
-        manifest,
-        "still as it was"
-    );
-    drop(hold);
-    lab.put_game("fourth", "1");
-    run.announced("fourth", None).await;
-    assert_eq!(
-        manifest_of(&run.library.snapshot(), "held"),
-        manifest,
-        "one hold is left"
-    );
-    drop(also);
-    run.gone("held").await;
-    run.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_withdrawn_game_is_not_served_until_it_was_looked_at() {
     let lab = Lab::new();
     lab.put_game("game", "1");

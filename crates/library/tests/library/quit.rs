@@ -30,22 +30,9 @@ fn put_many(lab: &Lab) -> u64 {
 
 /// A game of one large file, which takes no room.
 fn put_large(lab: &Lab) -> u64 {
-    lab.put("game/large.bin", "x");
-    let file = fs::File::options()
-        .write(true)
-        .open(lab.path("game/large.bin"));
-    file.unwrap().set_len(LARGE_BYTES).unwrap();
+    lab.put_sparse("game/large.bin", LARGE_BYTES);
     lab.put("game/version.ini", "1");
     LARGE_BYTES
-}
-
-/// Waits until so many bytes are hashed.
-async fn hashed(run: &mut Run, bytes: u64) {
-    run.event(|event| match event {
-        LibraryEvent::IndexProgress { bytes_done, .. } => (bytes_done >= bytes).then_some(()),
-        _ => None,
-    })
-    .await;
 }
 
 /// Runs until the game was looked at and is announced; what that hashed.
@@ -72,7 +59,7 @@ async fn quitting_costs_a_piece_per_thread_and_no_more() {
             let lab = Lab::new();
             let bytes = put(&lab);
             let mut run = lab.run();
-            hashed(&mut run, bytes * percent / 100).await;
+            run.hashed(bytes * percent / 100).await;
             let first = run.stop().await.hashed_bytes();
             let (manifest, second) = finish(&lab).await;
             assert_eq!(manifest, expected, "{percent} %");
@@ -93,7 +80,7 @@ async fn quitting_again_and_again_comes_to_an_end() {
     let mut all = 0;
     for quits in 1.. {
         let mut run = lab.run();
-        hashed(&mut run, 64 * MIB * quits).await;
+        run.hashed(64 * MIB * quits).await;
         let library = run.stop().await;
         all += library.hashed_bytes();
         if 64 * MIB * quits >= bytes / 2 {
@@ -109,7 +96,7 @@ async fn a_file_that_changed_in_between_is_hashed_again() {
     let lab = Lab::new();
     let bytes = put_many(&lab);
     let mut run = lab.run();
-    hashed(&mut run, bytes).await;
+    run.hashed(bytes).await;
     run.stop().await;
     lab.put("game/7.bin", vec![255; 1 << 20]);
     set_modified(
@@ -135,7 +122,7 @@ async fn an_update_that_is_half_hashed_keeps_what_both_versions_share() {
     }
     lab.put("game/version.ini", "2");
     let mut run = lab.run();
-    hashed(&mut run, 30 * MIB).await;
+    run.hashed(30 * MIB).await;
     let first = run.stop().await;
     if manifest_of(&first.snapshot(), "game").is_none() {
         assert_eq!(lab.open().0.payload_of(&id("game")).unwrap().id(), old);
@@ -210,15 +197,16 @@ async fn a_document_cut_anywhere_is_harmless() {
     }
 }
 
-/// The document of a game of which all is hashed: the manifest that follows cannot be saved.
+/// The document of a game of which all is hashed: it stays because the index cannot be saved.
 async fn document_of_all(lab: &Lab) -> Vec<u8> {
-    fs::create_dir_all(lab.state_path("games/game/chunks.bin")).unwrap();
-    let mut run = lab.run();
+    let opened = lab.open();
+    fs::create_dir(lab.state_path("library_index.json")).unwrap();
+    let mut run = Run::begin(opened);
     run.event(|event| matches!(event, LibraryEvent::IndexNotSaved { .. }).then_some(()))
         .await;
-    let document = fs::read(lab.state_path(DOCUMENT)).unwrap();
+    run.announced("game", None).await;
     run.stop().await;
-    document
+    fs::read(lab.state_path(DOCUMENT)).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -240,7 +228,7 @@ async fn the_document_goes_with_the_folder_also_while_nobody_looks() {
     let bytes = put_many(&lab);
     for running in [true, false] {
         let mut run = lab.run();
-        hashed(&mut run, bytes / 4).await;
+        run.hashed(bytes / 4).await;
         run.stop().await;
         assert!(lab.state_path(DOCUMENT).exists());
         fs::rename(lab.path("game"), lab.path("away")).unwrap();
@@ -274,7 +262,7 @@ async fn a_sentinel_that_is_rewritten_while_its_game_is_hashed_costs_nothing() {
     let bytes = put_large(&lab);
     fs::create_dir(lab.path("game/local")).unwrap();
     let mut run = lab.run();
-    hashed(&mut run, bytes / 4).await;
+    run.hashed(bytes / 4).await;
     fs::remove_file(lab.path("game/version.ini")).unwrap();
     run.library.rescan(&id("game"));
     run.state("game", LocalState::Absent).await;

@@ -2,10 +2,12 @@
 
 use std::{
     fs,
+    num::NonZeroUsize,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use lanspread_library::{LocalState, VerifyError};
+use lanspread_proto::Hash;
 
 use crate::lab::{Lab, id, manifest_of};
 
@@ -93,8 +95,9 @@ async fn bit_rot_in_a_download_stays_refused() {
     run.everything_seen().await;
     let hold = run.library.hold(&id("game"));
     run.library.committed(&id("game"), stored, stamps);
-    drop(hold);
+    // Rot leaves no trace at any moment, but this does until it is done.
     lab.corrupt("game/data/a.bin", b"alphA");
+    drop(hold);
     let library = run.library.clone();
     let verify = move || library.verify(&id("game"), &never(), &|_, _| {});
     let report = tokio::task::spawn_blocking(verify).await.unwrap().unwrap();
@@ -106,6 +109,30 @@ async fn bit_rot_in_a_download_stays_refused() {
         "{shown}"
     );
     run.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_hashed_before_a_doubt_does_not_answer_it() {
+    const LARGE_BYTES: u64 = 256 << 20;
+    let mut lab = Lab::new();
+    lab.hash_threads = NonZeroUsize::MIN;
+    lab.put("game/a.bin", "alpha");
+    lab.put_sparse("game/z.bin", LARGE_BYTES);
+    lab.put("game/version.ini", "1");
+    let mut run = lab.run();
+    // The first file is hashed, and hashing goes on for long after it.
+    run.hashed(1 << 20).await;
+    lab.corrupt("game/a.bin", b"alphA");
+    run.library.doubt(&id("game"), &["a.bin".parse().unwrap()]);
+    let manifest = run.announced("game", None).await;
+    let payload = run.library.payload(&manifest).unwrap();
+    assert_eq!(payload.manifest().files()[0].hash, Hash::of(b"alphA"));
+    let hashed = run.stop().await.hashed_bytes();
+    let least = LARGE_BYTES + 2 * 5;
+    assert!(
+        (least..=least + (32 << 20)).contains(&hashed),
+        "{hashed}: not much more than that file again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

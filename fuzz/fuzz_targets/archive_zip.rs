@@ -1,0 +1,6 @@
+//! ZIP.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| lanspread_fuzz::archive::zip(data));

@@ -1,0 +1,6 @@
+//! The frame decoder, fed in pieces.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| lanspread_fuzz::wire::frames(data));

@@ -1,0 +1,6 @@
+//! Messages: what parses is written and parsed to itself.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| lanspread_fuzz::wire::messages(data));
