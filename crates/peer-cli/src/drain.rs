@@ -65,6 +65,8 @@ mod tests {
             kind: OperationKind::Download,
             bytes_done: 0,
             bytes_total: 1,
+            files_done: 0,
+            files_total: 0,
             bytes_per_second: 0,
             peers: 0,
             stalled,

@@ -11,7 +11,7 @@ use crate::{exit::Exit, grammar::Wait};
 const REMEMBERED_MAX: usize = 4096;
 
 /// Every event that is shown, by the name that it has on a line.
-pub(crate) const NAMES: [&str; 21] = [
+pub(crate) const NAMES: [&str; 31] = [
     "ready",
     "peer_joined",
     "peer_left",
@@ -24,11 +24,21 @@ pub(crate) const NAMES: [&str; 21] = [
     "download_failed",
     "download_cancelled",
     "download_stalled",
+    "install_started",
+    "install_progress",
+    "install_finished",
+    "install_failed",
+    "install_cancelled",
+    "queued",
+    "uninstall_started",
+    "uninstall_finished",
+    "uninstall_failed",
     "verify_finished",
     "verify_failed",
     "removed",
     "index_progress",
     "game_refused",
+    "recovery_report",
     "peer_distrusted",
     "runtime_failed",
     "lagged",
@@ -51,11 +61,21 @@ pub(crate) const fn name(event: &PeerEvent) -> Option<&'static str> {
         PeerEvent::DownloadGameFilesFailed { .. } => "download_failed",
         PeerEvent::DownloadGameFilesCancelled { .. } => "download_cancelled",
         PeerEvent::DownloadStalled { .. } => "download_stalled",
+        PeerEvent::InstallGameBegin { .. } => "install_started",
+        PeerEvent::InstallGameProgress { .. } => "install_progress",
+        PeerEvent::InstallGameFinished(_) => "install_finished",
+        PeerEvent::InstallGameFailed { .. } => "install_failed",
+        PeerEvent::InstallGameCancelled { .. } => "install_cancelled",
+        PeerEvent::Queued { .. } => "queued",
+        PeerEvent::UninstallGameBegin { .. } => "uninstall_started",
+        PeerEvent::UninstallGameFinished { .. } => "uninstall_finished",
+        PeerEvent::UninstallGameFailed { .. } => "uninstall_failed",
         PeerEvent::VerifyFinished(_) => "verify_finished",
         PeerEvent::VerifyFailed { .. } => "verify_failed",
         PeerEvent::Removed { .. } => "removed",
         PeerEvent::IndexProgress { .. } => "index_progress",
         PeerEvent::GameRefused { .. } => "game_refused",
+        PeerEvent::RecoveryReport { .. } => "recovery_report",
         PeerEvent::PeerDistrusted { .. } => "peer_distrusted",
         PeerEvent::RuntimeFailed { .. } => "runtime_failed",
         PeerEvent::Lagged { .. } => "lagged",
@@ -69,14 +89,24 @@ pub(crate) fn game(event: &PeerEvent) -> Option<&str> {
     match event {
         PeerEvent::GotGameFiles(details) => Some(details.game.as_str()),
         PeerEvent::DownloadGameFilesFinished(summary) => Some(summary.game.as_str()),
+        PeerEvent::InstallGameFinished(summary) => Some(summary.game.as_str()),
         PeerEvent::VerifyFinished(summary) => Some(summary.game.as_str()),
         PeerEvent::PeerDistrusted { game, .. } => game.as_ref().map(GameId::as_str),
         PeerEvent::ManifestConflict { game, .. }
         | PeerEvent::DownloadGameFilesBegin { game, .. }
         | PeerEvent::DownloadGameFilesProgress { game, .. }
         | PeerEvent::DownloadGameFilesFailed { game, .. }
-        | PeerEvent::DownloadGameFilesCancelled { game }
+        | PeerEvent::DownloadGameFilesCancelled { game, .. }
         | PeerEvent::DownloadStalled { game, .. }
+        | PeerEvent::InstallGameBegin { game, .. }
+        | PeerEvent::InstallGameProgress { game, .. }
+        | PeerEvent::InstallGameFailed { game, .. }
+        | PeerEvent::InstallGameCancelled { game, .. }
+        | PeerEvent::Queued { game, .. }
+        | PeerEvent::UninstallGameBegin { game }
+        | PeerEvent::UninstallGameFinished { game }
+        | PeerEvent::UninstallGameFailed { game, .. }
+        | PeerEvent::RecoveryReport { game, .. }
         | PeerEvent::VerifyFailed { game, .. }
         | PeerEvent::Removed { game }
         | PeerEvent::IndexProgress { game, .. } => Some(game.as_str()),
@@ -87,8 +117,14 @@ pub(crate) fn game(event: &PeerEvent) -> Option<&str> {
 /// A long operation that somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// A download.
+    /// A download, and the install that follows it.
     Download,
+    /// An install.
+    Install,
+    /// A streamed install.
+    StreamInstall,
+    /// An uninstall.
+    Uninstall,
     /// A check, and the download of what is wrong if that was asked for.
     Verify,
 }
@@ -97,9 +133,31 @@ impl Work {
     /// How it went, if this event about its game is its last one.
     pub(crate) fn ended_by(self, event: &PeerEvent) -> Option<Exit> {
         match (self, event) {
-            (Self::Download, PeerEvent::DownloadGameFilesFinished(_)) => Some(Exit::Success),
-            (Self::Download, PeerEvent::DownloadGameFilesCancelled { .. }) => Some(Exit::Cancelled),
-            (Self::Download, PeerEvent::DownloadGameFilesFailed { error, .. })
+            (Self::Download, PeerEvent::DownloadGameFilesFinished(summary)) => {
+                (!summary.installing).then_some(Exit::Success)
+            }
+            (
+                Self::Download | Self::Install | Self::StreamInstall,
+                PeerEvent::InstallGameFinished(_),
+            )
+            | (Self::Uninstall, PeerEvent::UninstallGameFinished { .. }) => Some(Exit::Success),
+            (
+                Self::Download | Self::StreamInstall,
+                PeerEvent::DownloadGameFilesCancelled { .. },
+            )
+            | (
+                Self::Download | Self::Install | Self::StreamInstall,
+                PeerEvent::InstallGameCancelled { .. },
+            ) => Some(Exit::Cancelled),
+            (
+                Self::Download | Self::StreamInstall,
+                PeerEvent::DownloadGameFilesFailed { error, .. },
+            )
+            | (
+                Self::Download | Self::Install | Self::StreamInstall,
+                PeerEvent::InstallGameFailed { error, .. },
+            )
+            | (Self::Uninstall, PeerEvent::UninstallGameFailed { error, .. })
             | (Self::Verify, PeerEvent::VerifyFailed { error, .. }) => Some(Exit::of(error.code)),
             (Self::Verify, PeerEvent::VerifyFinished(found)) => {
                 Some(if found.intact || found.repaired {
@@ -115,14 +173,20 @@ impl Work {
 
 /// Whether the event says that whatever ran on this game has come to its end.
 pub(crate) fn ends_operation_on(event: &PeerEvent, game: &str) -> bool {
-    let ends = matches!(
-        event,
-        PeerEvent::DownloadGameFilesFinished(_)
-            | PeerEvent::DownloadGameFilesFailed { .. }
-            | PeerEvent::DownloadGameFilesCancelled { .. }
-            | PeerEvent::VerifyFinished(_)
-            | PeerEvent::VerifyFailed { .. }
-    );
+    let ends = match event {
+        PeerEvent::DownloadGameFilesFinished(summary) => !summary.installing,
+        PeerEvent::DownloadGameFilesFailed { .. }
+        | PeerEvent::DownloadGameFilesCancelled { .. }
+        | PeerEvent::InstallGameFinished(_)
+        | PeerEvent::InstallGameFailed { .. }
+        | PeerEvent::InstallGameCancelled { .. }
+        | PeerEvent::UninstallGameFinished { .. }
+        | PeerEvent::UninstallGameFailed { .. }
+        | PeerEvent::VerifyFinished(_)
+        | PeerEvent::VerifyFailed { .. }
+        | PeerEvent::Removed { .. } => true,
+        _ => false,
+    };
     ends && self::game(event) == Some(game)
 }
 
@@ -131,6 +195,8 @@ const fn replaces_earlier(event: &PeerEvent) -> bool {
     matches!(
         event,
         PeerEvent::DownloadGameFilesProgress { .. }
+            | PeerEvent::InstallGameProgress { .. }
+            | PeerEvent::Queued { .. }
             | PeerEvent::IndexProgress { .. }
             | PeerEvent::LibraryChanged { .. }
     )
@@ -178,7 +244,7 @@ impl History {
 mod tests {
     use std::time::Duration;
 
-    use lanspread_peer::VerifySummary;
+    use lanspread_peer::{DownloadSummary, VerifySummary};
 
     use super::*;
     use crate::render::samples;
@@ -241,12 +307,29 @@ mod tests {
                 .filter_map(|event| Some((name(&event)?, work.ended_by(&event)?.number())));
             ends.collect::<Vec<_>>()
         };
-        let download = [
+        let install = [
+            ("install_finished", 0),
+            ("install_failed", 1),
+            ("install_cancelled", 5),
+        ];
+        assert_eq!(ends(Work::Install), install);
+        let mut download = vec![
             ("download_finished", 0),
             ("download_failed", 3),
             ("download_cancelled", 5),
         ];
+        download.extend(install);
         assert_eq!(ends(Work::Download), download);
+        assert_eq!(ends(Work::StreamInstall), download[1..]);
+        let uninstall = [("uninstall_finished", 0), ("uninstall_failed", 1)];
+        assert_eq!(ends(Work::Uninstall), uninstall);
+        let goes_on = DownloadSummary {
+            installing: true,
+            ..samples::summary()
+        };
+        let goes_on = PeerEvent::DownloadGameFilesFinished(goes_on);
+        assert_eq!(Work::Download.ended_by(&goes_on), None);
+        assert!(!ends_operation_on(&goes_on, samples::game().as_str()));
         let verify = [
             ("verify_finished", 0),
             ("verify_finished", 0),

@@ -28,6 +28,9 @@ pub(crate) enum Command {
     Game(GameId),
     Fetch(GameId),
     Download(Download),
+    Install(GameId),
+    StreamInstall(StreamInstall),
+    Uninstall(GameId),
     Remove(GameId),
     Cancel(GameId),
     Verify { game: GameId, repair: bool },
@@ -48,6 +51,13 @@ pub(crate) struct Download {
     pub(crate) game: GameId,
     pub(crate) version: Option<Version>,
     pub(crate) no_install: bool,
+}
+
+/// The arguments of `stream-install`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StreamInstall {
+    pub(crate) game: GameId,
+    pub(crate) version: Option<Version>,
 }
 
 /// The arguments of `wait`.
@@ -79,7 +89,7 @@ pub(crate) struct CommandHelp {
 }
 
 /// Every command: word, arguments as they are written, what the first one is, what it does.
-pub(crate) const COMMANDS: [(&str, &str, Argument, &str); 16] = [
+pub(crate) const COMMANDS: [(&str, &str, Argument, &str); 19] = [
     (
         "list",
         "",
@@ -97,7 +107,25 @@ pub(crate) const COMMANDS: [(&str, &str, Argument, &str); 16] = [
         "download",
         "ID [--version VERSION] [--no-install]",
         Argument::Game,
-        "download a game from every peer that has it",
+        "download a game from every peer that has it; an archive is installed afterwards",
+    ),
+    (
+        "install",
+        "ID",
+        Argument::Game,
+        "install what is downloaded, over what is installed",
+    ),
+    (
+        "stream-install",
+        "ID [--version VERSION]",
+        Argument::Game,
+        "install straight from a peer that expands its archive; no archive comes here",
+    ),
+    (
+        "uninstall",
+        "ID",
+        Argument::Game,
+        "remove what is installed; the download stays",
     ),
     (
         "remove",
@@ -202,6 +230,9 @@ impl Command {
     pub(crate) const fn starts(&self) -> Option<(&GameId, Work)> {
         match self {
             Self::Download(Download { game, .. }) => Some((game, Work::Download)),
+            Self::Install(game) => Some((game, Work::Install)),
+            Self::StreamInstall(StreamInstall { game, .. }) => Some((game, Work::StreamInstall)),
+            Self::Uninstall(game) => Some((game, Work::Uninstall)),
             Self::Verify { game, .. } => Some((game, Work::Verify)),
             _ => None,
         }
@@ -214,6 +245,9 @@ impl Command {
             Self::Game(_) => "game",
             Self::Fetch(_) => "fetch",
             Self::Download(_) => "download",
+            Self::Install(_) => "install",
+            Self::StreamInstall(_) => "stream-install",
+            Self::Uninstall(_) => "uninstall",
             Self::Remove(_) => "remove",
             Self::Cancel(_) => "cancel",
             Self::Verify { .. } => "verify",
@@ -235,9 +269,12 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())?;
         match self {
-            Self::Game(game) | Self::Fetch(game) | Self::Remove(game) | Self::Cancel(game) => {
-                write!(f, " \"{game}\"")
-            }
+            Self::Game(game)
+            | Self::Fetch(game)
+            | Self::Install(game)
+            | Self::Uninstall(game)
+            | Self::Remove(game)
+            | Self::Cancel(game) => write!(f, " \"{game}\""),
             Self::Download(download) => {
                 write!(f, " \"{}\"", download.game)?;
                 if let Some(version) = &download.version {
@@ -247,6 +284,13 @@ impl fmt::Display for Command {
                     f.write_str(" --no-install")
                 } else {
                     Ok(())
+                }
+            }
+            Self::StreamInstall(StreamInstall { game, version }) => {
+                write!(f, " \"{game}\"")?;
+                match version {
+                    Some(version) => write!(f, " --version \"{version}\""),
+                    None => Ok(()),
                 }
             }
             Self::Verify { game, repair } => {
@@ -291,6 +335,12 @@ fn parse_arguments(word: &str, rest: &str) -> Result<Command, String> {
             version: arguments.version()?,
             game: arguments.game()?,
         }),
+        "install" => Command::Install(arguments.game()?),
+        "stream-install" => Command::StreamInstall(StreamInstall {
+            version: arguments.version()?,
+            game: arguments.game()?,
+        }),
+        "uninstall" => Command::Uninstall(arguments.game()?),
         "remove" => Command::Remove(arguments.game()?),
         "cancel" => Command::Cancel(arguments.game()?),
         "verify" => Command::Verify {

@@ -1,6 +1,9 @@
 //! A peer of this process together with its control socket.
 
+use std::sync::Arc;
+
 use anyhow::Result;
+use lanspread_archive::ArchiveUnpacker;
 use lanspread_peer::{PeerEvent, PeerRuntimeHandle, Services, start_peer};
 use tokio::sync::{mpsc, watch};
 
@@ -39,7 +42,11 @@ impl Host {
     /// [`lanspread_peer::PartyError`] names.
     pub(crate) async fn start(options: &Options) -> Result<Self> {
         let (tell, told) = mpsc::channel(EVENTS_BUFFERED);
-        let handle = start_peer(options.peer_config()?, Services::default(), Some(tell)).await?;
+        let archives = Arc::new(ArchiveUnpacker::default());
+        let services = Services::default()
+            .with_unpacker(archives.clone())
+            .with_provider(archives);
+        let handle = start_peer(options.peer_config()?, services, Some(tell)).await?;
         let (ready, is_ready) = watch::channel(None);
         let (forward, events) = mpsc::channel(1);
         tokio::spawn(pass_on(told, forward, ready));

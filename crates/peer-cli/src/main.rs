@@ -40,7 +40,7 @@ use clap::{CommandFactory, Parser};
 use crate::{
     args::{Cli, Verb},
     exit::Exit,
-    grammar::{Command, Download},
+    grammar::{Command, Download, StreamInstall},
     options::Options,
     signals::Signals,
 };
@@ -122,6 +122,12 @@ fn command(verb: Verb) -> Result<Command> {
             version,
             no_install,
         }),
+        Verb::Install { game } => Command::Install(id(game)?),
+        Verb::StreamInstall { game, version } => Command::StreamInstall(StreamInstall {
+            game: id(game)?,
+            version,
+        }),
+        Verb::Uninstall { game } => Command::Uninstall(id(game)?),
         Verb::Remove { game } => Command::Remove(id(game)?),
         Verb::Verify { game, repair } => Command::Verify {
             game: id(game)?,

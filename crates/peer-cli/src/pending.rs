@@ -147,7 +147,11 @@ impl Pending {
 /// An operation that came to its end by itself just before was not cancelled.
 fn cancelled(game: &GameId, event: PeerEvent) -> Result<Answer, Failure> {
     match event {
-        PeerEvent::DownloadGameFilesFinished(_) | PeerEvent::VerifyFinished(_) => Err(Failure {
+        PeerEvent::DownloadGameFilesFinished(_)
+        | PeerEvent::InstallGameFinished(_)
+        | PeerEvent::UninstallGameFinished { .. }
+        | PeerEvent::VerifyFinished(_)
+        | PeerEvent::Removed { .. } => Err(Failure {
             code: ErrorCode::BadInput,
             message: format!("{game} was finished before it could be cancelled"),
         }),
@@ -180,6 +184,7 @@ mod tests {
     async fn a_cancel_is_answered_after_the_event_whichever_comes_first() {
         let event = PeerEvent::DownloadGameFilesCancelled {
             game: samples::game(),
+            streamed: false,
         };
         let answer = Ok(Answer::Event(Box::new(event.clone())));
 

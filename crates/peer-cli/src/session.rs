@@ -10,7 +10,7 @@ use std::{
 
 use lanspread_peer::{
     DownloadRequest, ErrorCode, EventStream, Failure, OperationError, PeerEvent, PeerRuntimeHandle,
-    proto::GameId,
+    StreamInstallRequest, proto::GameId,
 };
 use tokio::{
     sync::mpsc,
@@ -159,6 +159,8 @@ impl Session {
 
     /// Shuts the peer down and passes on what it says meanwhile.
     pub(crate) async fn shut_down(&mut self) {
+        // An install that is taken back now is no failure: somebody wants the end.
+        self.cancelled.extend(self.started.keys().cloned());
         let handle = self.handle.clone();
         let shutdown = handle.shutdown();
         tokio::pin!(shutdown);
@@ -372,13 +374,34 @@ async fn carry_out(handle: &PeerRuntimeHandle, command: Command) -> Result<Answe
         Command::Game(game) => Ok(Answer::Game(Box::new(handle.game(&game).await?))),
         Command::Fetch(game) => Ok(Answer::Game(Box::new(handle.fetch_latest(&game).await?))),
         Command::Connect(addr) => Ok(Answer::Peer(handle.connect(&addr).await?)),
-        Command::Download(grammar::Download { game, version, .. }) => {
+        Command::Download(grammar::Download {
+            game,
+            version,
+            no_install,
+        }) => {
             let request = DownloadRequest {
                 version,
+                install: !no_install,
                 ..DownloadRequest::latest(game)
             };
             // It runs on; events tell the rest.
             drop(handle.download(request).await?);
+            Ok(Answer::Done {})
+        }
+        Command::Install(game) => {
+            drop(handle.install(game).await?);
+            Ok(Answer::Done {})
+        }
+        Command::StreamInstall(grammar::StreamInstall { game, version }) => {
+            let request = StreamInstallRequest {
+                version,
+                ..StreamInstallRequest::latest(game)
+            };
+            drop(handle.stream_install(request).await?);
+            Ok(Answer::Done {})
+        }
+        Command::Uninstall(game) => {
+            drop(handle.uninstall(game).await?);
             Ok(Answer::Done {})
         }
         Command::Verify { game, repair } => {

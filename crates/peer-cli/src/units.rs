@@ -143,6 +143,11 @@ pub(crate) fn time_left(bytes: u64, bytes_per_second: u64) -> String {
 
 /// `1 file`, `2 files`.
 pub(crate) fn count(number: usize, singular: &str) -> String {
+    count_u64(number as u64, singular)
+}
+
+/// The same for numbers of any machine.
+pub(crate) fn count_u64(number: u64, singular: &str) -> String {
     if number == 1 {
         format!("1 {singular}")
     } else {

@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     events::{self, Work},
     exit::Exit,
-    grammar::{Command, Download},
+    grammar::{Command, Download, StreamInstall},
     link::Link,
     message::{Answer, Message, Reply},
     options::Options,
@@ -122,7 +122,9 @@ impl<'a> OneShot<'a> {
         self.ready().await?;
         match &command {
             Command::List | Command::Peers => self.meet_peers().await?,
-            Command::Download(Download { game, .. }) | Command::Verify { game, repair: true } => {
+            Command::Download(Download { game, .. })
+            | Command::StreamInstall(StreamInstall { game, .. })
+            | Command::Verify { game, repair: true } => {
                 self.meet_a_source(game).await?;
             }
             _ => {}
@@ -272,6 +274,7 @@ impl<'a> OneShot<'a> {
                 }
                 event => {
                     if let Some(exit) = work.ended_by(&event) {
+                        say_what_stays(work, &event);
                         return Ok(self.because_of_party(exit));
                     }
                 }
@@ -363,6 +366,7 @@ impl<'a> OneShot<'a> {
         match event {
             PeerEvent::PeerDistrusted { .. }
             | PeerEvent::RuntimeFailed { .. }
+            | PeerEvent::RecoveryReport { .. }
             | PeerEvent::Lagged { .. } => true,
             PeerEvent::IndexProgress { .. } => false,
             event => {
@@ -393,6 +397,19 @@ async fn print_texts(mut texts: mpsc::Receiver<String>) {
 /// Says on standard error why there is no answer.
 fn complain(failure: &Failure) {
     warn(&failure.message);
+}
+
+/// The install that follows a download may fail; the download has not.
+fn say_what_stays(work: Work, event: &PeerEvent) {
+    if let (
+        Work::Download,
+        PeerEvent::InstallGameFailed { game, .. } | PeerEvent::InstallGameCancelled { game, .. },
+    ) = (work, event)
+    {
+        warn(&format!(
+            "the download of {game} is complete; `lanspread install {game}` installs it"
+        ));
+    }
 }
 
 fn warn(text: &str) {

@@ -25,7 +25,19 @@ pub enum PeerCommand {
     },
     /// Download a game.
     DownloadGameFiles(DownloadRequest),
-    /// Cancel the running download of a game, or discard an idle partial one.
+    /// Install a game straight from a peer that expands its archive; no archive comes here.
+    StreamInstallGame(StreamInstallRequest),
+    /// Install what is downloaded of a game, over what is installed of it.
+    InstallGame {
+        /// The game.
+        game: GameId,
+    },
+    /// Remove what is installed of a game; the download stays.
+    UninstallGame {
+        /// The game.
+        game: GameId,
+    },
+    /// Cancel the running download, install or streamed install of a game, or discard an idle partial download.
     CancelDownload {
         /// The game.
         game: GameId,
@@ -72,6 +84,14 @@ pub struct DownloadRequest {
     /// Compare every byte with the manifest even if the game is here and believed to be complete.
     #[serde(default)]
     pub reconcile: bool,
+    /// Install the game afterwards if it is an archive that is not installed in this version yet. Default
+    /// true. A plain tree is left as it is: [`PeerCommand::InstallGame`] installs that too.
+    #[serde(default = "yes")]
+    pub install: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl DownloadRequest {
@@ -82,6 +102,60 @@ impl DownloadRequest {
             manifest: None,
             version: None,
             reconcile: false,
+            install: true,
         }
+    }
+}
+
+/// What to install from a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamInstallRequest {
+    /// The game.
+    pub game: GameId,
+    /// The manifest that [`crate::PeerEvent::GotGameFiles`] reported; without one the peers are asked.
+    #[serde(default)]
+    pub manifest: Option<ManifestId>,
+    /// A version to insist on, also an older one; without one the catalog's, else the highest.
+    #[serde(default)]
+    pub version: Option<Version>,
+}
+
+impl StreamInstallRequest {
+    /// The newest version of `game`.
+    pub const fn latest(game: GameId) -> Self {
+        Self {
+            game,
+            manifest: None,
+            version: None,
+        }
+    }
+
+    /// The download that would choose the same.
+    pub(crate) fn as_download(&self) -> DownloadRequest {
+        DownloadRequest {
+            manifest: self.manifest,
+            version: self.version.clone(),
+            ..DownloadRequest::latest(self.game.clone())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_written_download_installs_unless_it_says_otherwise() {
+        let read = |text| serde_json::from_str::<PeerCommand>(text).unwrap();
+        let short = read(r#"{"command":"download_game_files","game":"doom"}"#);
+        let latest = DownloadRequest::latest("doom".parse().unwrap());
+        assert!(latest.install);
+        assert_eq!(short, PeerCommand::DownloadGameFiles(latest.clone()));
+        let bare = read(r#"{"command":"download_game_files","game":"doom","install":false}"#);
+        let expected = DownloadRequest {
+            install: false,
+            ..latest
+        };
+        assert_eq!(bare, PeerCommand::DownloadGameFiles(expected));
     }
 }

@@ -33,6 +33,9 @@ async fn carry_out(handle: &PeerRuntimeHandle, command: PeerCommand) -> Result<(
         }
         PeerCommand::FetchLatestFromPeers { game } => drop(handle.fetch_latest(&game).await?),
         PeerCommand::DownloadGameFiles(request) => drop(handle.download(request).await?),
+        PeerCommand::StreamInstallGame(request) => drop(handle.stream_install(request).await?),
+        PeerCommand::InstallGame { game } => drop(handle.install(game).await?),
+        PeerCommand::UninstallGame { game } => drop(handle.uninstall(game).await?),
         PeerCommand::CancelDownload { game } => handle.cancel(game).await?,
         PeerCommand::RemoveDownloadedGame { game } => handle.remove(game).await?,
         PeerCommand::VerifyGame { game, repair } => drop(handle.verify(game, repair).await?),
@@ -54,6 +57,11 @@ fn describe(command: &PeerCommand) -> (&'static str, Option<GameId>) {
         PeerCommand::DownloadGameFiles(request) => {
             ("download_game_files", Some(request.game.clone()))
         }
+        PeerCommand::StreamInstallGame(request) => {
+            ("stream_install_game", Some(request.game.clone()))
+        }
+        PeerCommand::InstallGame { game } => ("install_game", Some(game.clone())),
+        PeerCommand::UninstallGame { game } => ("uninstall_game", Some(game.clone())),
         PeerCommand::CancelDownload { game } => ("cancel_download", Some(game.clone())),
         PeerCommand::RemoveDownloadedGame { game } => {
             ("remove_downloaded_game", Some(game.clone()))

@@ -1,10 +1,13 @@
 //! Everything that an embedder decides about a peer.
 
 use std::{
+    fmt,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use lanspread_install::{StreamInstallProvider, Unpacker};
 use lanspread_mdns::{InterfaceFilter, MemoryNetwork};
 use lanspread_proto::limits;
 
@@ -72,10 +75,46 @@ pub struct RateLimits {
     pub download_bytes_per_second: Option<u64>,
 }
 
-/// What an embedder injects. Nothing is needed to download; what installs need will be fields here.
-#[derive(Debug, Clone, Default)]
+/// What an embedder injects. Nothing is needed to download, and to install plain trees.
+#[derive(Clone, Default)]
 #[non_exhaustive]
-pub struct Services {}
+pub struct Services {
+    /// Who unpacks archives. Default none: a download leaves an archive as it is, and an install of one is
+    /// refused with [`crate::ErrorCode::ArchiveUnsupported`].
+    pub unpacker: Option<Arc<dyn Unpacker>>,
+    /// Who expands archives for others. Default none: other machines cannot install from this one without
+    /// downloading.
+    pub provider: Option<Arc<dyn StreamInstallProvider>>,
+}
+
+impl Services {
+    /// The same with somebody who unpacks archives.
+    #[must_use]
+    pub fn with_unpacker(self, unpacker: Arc<dyn Unpacker>) -> Self {
+        Self {
+            unpacker: Some(unpacker),
+            ..self
+        }
+    }
+
+    /// The same with somebody who expands archives for others.
+    #[must_use]
+    pub fn with_provider(self, provider: Arc<dyn StreamInstallProvider>) -> Self {
+        Self {
+            provider: Some(provider),
+            ..self
+        }
+    }
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services")
+            .field("unpacker", &self.unpacker.is_some())
+            .field("provider", &self.provider.is_some())
+            .finish()
+    }
+}
 
 impl PeerConfig {
     /// The defaults for these two directories.

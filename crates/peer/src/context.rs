@@ -26,11 +26,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::RateLimits,
+    config::{RateLimits, Services},
     event::{DistrustReason, Events, PeerEvent},
     game_db::{PeerGameDB, RemoteTitle},
     ledger::Ledger,
     links::Links,
+    serve::ExpandQueue,
     shelf::Shelf,
     throttle::Throttle,
     view::{GameState, GameView, OperationKind, OperationView, Status},
@@ -66,6 +67,8 @@ pub(crate) struct Context {
     pub(crate) state: Arc<StateDir>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) reserve_bytes: Option<u64>,
+    pub(crate) services: Services,
+    pub(crate) expansions: ExpandQueue,
     pub(crate) upload: Throttle,
     pub(crate) download: Throttle,
     pub(crate) news: broadcast::Sender<News>,
@@ -112,6 +115,7 @@ pub(crate) struct ContextParts {
     pub(crate) state: Arc<StateDir>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) reserve_bytes: Option<u64>,
+    pub(crate) services: Services,
     pub(crate) rate_limits: RateLimits,
     pub(crate) home: Home,
 }
@@ -137,6 +141,8 @@ impl Context {
             state: parts.state,
             catalog: parts.catalog,
             reserve_bytes: parts.reserve_bytes,
+            services: parts.services,
+            expansions: ExpandQueue::default(),
             upload: Throttle::new(parts.rate_limits.upload_bytes_per_second),
             download: Throttle::new(parts.rate_limits.download_bytes_per_second),
             news: broadcast::channel(NEWS_BUFFERED_MAX).0,
@@ -348,6 +354,14 @@ impl Context {
             .is_none_or(|wanted| wanted == version)
     }
 
+    /// What runs on `game`.
+    pub(crate) fn running(&self, game: &GameId) -> Option<OperationKind> {
+        self.operations
+            .borrow()
+            .get(game)
+            .map(|operation| operation.kind)
+    }
+
     pub(crate) fn status(&self) -> Status {
         let home = self.home();
         Status {
@@ -358,6 +372,7 @@ impl Context {
             game_dir: home.path.clone(),
             operations: self.operations.borrow().values().cloned().collect(),
             outbound_transfers: self.ledger.outbound_transfers(),
+            queued_receivers: self.expansions.waiting(),
             sent_bytes: self.ledger.sent_bytes(),
             received_bytes: self.ledger.received_bytes(),
             hashed_bytes: home.library.hashed_bytes(),

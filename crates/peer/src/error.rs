@@ -34,6 +34,14 @@ pub enum ErrorCode {
     RefusedPath,
     /// A number is over its limit.
     Limit,
+    /// The archive is of a kind, or needs something, that is not unpacked here.
+    ArchiveUnsupported,
+    /// The archive is cut or has wrong bytes.
+    ArchiveDamaged,
+    /// The archive holds something that no game needs and that an attacker would send.
+    ArchiveUnsafe,
+    /// Every peer that has the game was tried and none could send it.
+    AllSourcesFailed,
     /// The certificates of the two peers belong to different parties.
     PartyMismatch,
     /// Another process holds the directory.
@@ -100,6 +108,14 @@ pub enum OperationError {
         /// The game.
         game: GameId,
     },
+    /// Every peer that has the game was tried for a streamed install.
+    #[error("no peer that has {game} could send it: {cause}")]
+    AllSourcesFailed {
+        /// The game.
+        game: GameId,
+        /// The last cause.
+        cause: String,
+    },
     /// A run of chunks failed everywhere too often.
     #[error("{game} could not be fetched: {cause}")]
     Fetch {
@@ -122,6 +138,9 @@ pub enum OperationError {
         /// The game of one running operation.
         game: GameId,
     },
+    /// The game directory is being exchanged for another one.
+    #[error("the game directory is being exchanged")]
+    Moving,
     /// There is nothing to cancel.
     #[error("nothing is running or left over for {game}")]
     NothingToCancel {
@@ -174,6 +193,43 @@ pub enum OperationError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The game is not installed.
+    #[error("{game} is not installed")]
+    NotInstalled {
+        /// The game.
+        game: GameId,
+    },
+    /// The game was not installed; what was installed before is as it was.
+    #[error("{game} was not installed")]
+    Install {
+        /// The game.
+        game: GameId,
+        /// The code that fits the cause.
+        code: ErrorCode,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The game cannot be uninstalled; it is as it was, or recovery finishes.
+    #[error("{game} was not uninstalled")]
+    Uninstall {
+        /// The game.
+        game: GameId,
+        /// The code that fits the cause.
+        code: ErrorCode,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What an embedder keeps for an installed game cannot be read or written.
+    #[error("the launch settings of {game} cannot be used")]
+    LaunchSettings {
+        /// The game.
+        game: GameId,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A number is over its limit.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
@@ -222,14 +278,19 @@ impl OperationError {
                 ErrorCode::NoSource
             }
             Self::CorruptSource { .. } => ErrorCode::CorruptSource,
-            Self::Busy { .. } | Self::AnyBusy { .. } => ErrorCode::Busy,
+            Self::AllSourcesFailed { .. } => ErrorCode::AllSourcesFailed,
+            Self::Busy { .. } | Self::AnyBusy { .. } | Self::Moving => ErrorCode::Busy,
             Self::NotDownloaded { .. } => ErrorCode::NotDownloaded,
             Self::Installed { .. } => ErrorCode::Installed,
             Self::NothingToCancel { .. } | Self::BadId(_) | Self::Older { .. } => {
                 ErrorCode::BadInput
             }
+            Self::NotInstalled { .. } => ErrorCode::NotInstalled,
+            Self::LaunchSettings { .. } => ErrorCode::Io,
             Self::Store { code, .. }
             | Self::Remove { code, .. }
+            | Self::Install { code, .. }
+            | Self::Uninstall { code, .. }
             | Self::GameDir { code, .. }
             | Self::Connect { code, .. } => *code,
             Self::Limit(_) => ErrorCode::Limit,
@@ -298,5 +359,61 @@ impl StartError {
     /// The error as it is told in replies.
     pub fn failure(&self) -> Failure {
         Failure::new(self.code(), self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_about_installs_names_the_game_and_its_cause() {
+        let game = || "doom".parse::<GameId>().unwrap();
+        let code = ErrorCode::ArchiveDamaged;
+        let source = || "it is cut".into();
+        let table = [
+            (
+                OperationError::NotInstalled { game: game() },
+                ErrorCode::NotInstalled,
+                "doom is not installed",
+            ),
+            (
+                OperationError::Install {
+                    game: game(),
+                    code,
+                    source: source(),
+                },
+                code,
+                "doom was not installed: it is cut",
+            ),
+            (
+                OperationError::Uninstall {
+                    game: game(),
+                    code: ErrorCode::Io,
+                    source: source(),
+                },
+                ErrorCode::Io,
+                "doom was not uninstalled: it is cut",
+            ),
+            (
+                OperationError::LaunchSettings {
+                    game: game(),
+                    source: source(),
+                },
+                ErrorCode::Io,
+                "the launch settings of doom cannot be used: it is cut",
+            ),
+            (
+                OperationError::Moving,
+                ErrorCode::Busy,
+                "the game directory is being exchanged",
+            ),
+        ];
+        for (error, code, message) in table {
+            let failure = error.failure();
+            assert_eq!((failure.code, failure.message.as_str()), (code, message));
+        }
+        let written = serde_json::to_string(&code).unwrap();
+        assert_eq!(written, r#""archive_damaged""#);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The serialised form is the `event` line of the command line's contract, without its `type`.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use lanspread_proto::{GameId, ManifestId, PeerId, Version};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::{
     error::Failure,
-    view::{DownloadSummary, GameDetails, GameView, OperationView, VerifySummary},
+    view::{DownloadSummary, GameDetails, GameView, InstallSummary, OperationView, VerifySummary},
 };
 
 /// Events that one subscriber may be behind before it is told that it lagged.
@@ -97,8 +97,17 @@ pub enum PeerEvent {
         bytes_total: u64,
         /// Bytes of it that were here already.
         bytes_done: u64,
-        /// Whether the sender expands its archive; always false for a download.
+        /// Whether the sender expands its archive, and what arrives is installed.
         streamed: bool,
+    },
+    /// A streamed install waits: the peer has others to serve first.
+    Queued {
+        /// The game.
+        game: GameId,
+        /// The peer.
+        peer: PeerId,
+        /// 1 is next.
+        position: u32,
     },
     /// A download goes on; at most a few a second.
     #[serde(rename = "download_progress")]
@@ -113,25 +122,35 @@ pub enum PeerEvent {
         bytes_per_second: u64,
         /// The peers that are sending right now.
         peers: usize,
-        /// Whether the sender expands its archive; always false for a download.
+        /// Whether the sender expands its archive, and what arrives is installed.
         streamed: bool,
+        /// Files that are complete, of a streamed install.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        files_done: Option<u64>,
+        /// Who sends, of a streamed install.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peer: Option<PeerId>,
     },
     /// A download is complete, verified and durable.
     #[serde(rename = "download_finished")]
     DownloadGameFilesFinished(DownloadSummary),
-    /// A download failed; what was verified stays for the next attempt.
+    /// A download failed; what was verified stays for the next attempt. Of a streamed install nothing stays.
     #[serde(rename = "download_failed")]
     DownloadGameFilesFailed {
         /// The game.
         game: GameId,
         /// Why.
         error: Failure,
+        /// Whether it was a streamed install.
+        streamed: bool,
     },
     /// A download was cancelled and what it wrote is gone.
     #[serde(rename = "download_cancelled")]
     DownloadGameFilesCancelled {
         /// The game.
         game: GameId,
+        /// Whether it was a streamed install.
+        streamed: bool,
     },
     /// A download waits: no source is left, or none made progress for a minute.
     DownloadStalled {
@@ -141,6 +160,73 @@ pub enum PeerEvent {
         bytes_done: u64,
         /// The payload's size in bytes.
         bytes_total: u64,
+    },
+    /// An install has begun.
+    #[serde(rename = "install_started")]
+    InstallGameBegin {
+        /// The game.
+        game: GameId,
+        /// The version that is being installed.
+        version: Version,
+        /// Whether a peer expands the archive.
+        streamed: bool,
+    },
+    /// An install goes on; at most a few a second.
+    #[serde(rename = "install_progress")]
+    InstallGameProgress {
+        /// The game.
+        game: GameId,
+        /// Bytes written.
+        bytes_done: u64,
+        /// Bytes to write, where the archive tells.
+        bytes_total: Option<u64>,
+        /// Files written.
+        files_done: u64,
+        /// Files to write, where the archive tells.
+        files_total: Option<u64>,
+        /// Whether a peer expands the archive.
+        streamed: bool,
+    },
+    /// An install is complete and durable.
+    #[serde(rename = "install_finished")]
+    InstallGameFinished(InstallSummary),
+    /// An install failed: what was installed before is as it was, and the download too.
+    #[serde(rename = "install_failed")]
+    InstallGameFailed {
+        /// The game.
+        game: GameId,
+        /// Why.
+        error: Failure,
+        /// Whether a peer expanded the archive.
+        streamed: bool,
+    },
+    /// An install was taken back: what was installed before is as it was, and the download too.
+    #[serde(rename = "install_cancelled")]
+    InstallGameCancelled {
+        /// The game.
+        game: GameId,
+        /// Whether a peer expanded the archive.
+        streamed: bool,
+    },
+    /// An uninstall has begun.
+    #[serde(rename = "uninstall_started")]
+    UninstallGameBegin {
+        /// The game.
+        game: GameId,
+    },
+    /// Nothing of the game is installed any more; the download stays.
+    #[serde(rename = "uninstall_finished")]
+    UninstallGameFinished {
+        /// The game.
+        game: GameId,
+    },
+    /// An uninstall failed.
+    #[serde(rename = "uninstall_failed")]
+    UninstallGameFailed {
+        /// The game.
+        game: GameId,
+        /// Why.
+        error: Failure,
     },
     /// A verification has ended.
     VerifyFinished(VerifySummary),
@@ -171,6 +257,15 @@ pub enum PeerEvent {
         folder: String,
         /// Which rule it breaks, and with which path.
         reason: String,
+    },
+    /// Recovery left something of a game for a person to look at.
+    RecoveryReport {
+        /// The game.
+        game: GameId,
+        /// What it is about.
+        path: PathBuf,
+        /// What was found.
+        what: RecoveryFinding,
     },
     /// A peer sent wrong bytes, or is not used any more, for a download or at all.
     PeerDistrusted {
@@ -210,6 +305,23 @@ pub enum PeerEvent {
     },
     /// The peer is going.
     ShuttingDown,
+}
+
+/// What recovery leaves for a person to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RecoveryFinding {
+    /// Something under a name that is reserved for installs, and that no install of ours made. It is left
+    /// as it is, and the game is not installed or removed while it is there.
+    Foreign,
+    /// A damaged document of the state directory, which has this name now.
+    PutAside,
+    /// An update was interrupted and neither the old nor the new version is there: somebody else removed
+    /// them.
+    InstallLost,
+    /// The game could not be recovered; the log says why. The others were.
+    Failed,
 }
 
 /// How a peer went.

@@ -15,18 +15,13 @@ use crate::{
     context::Context,
     error::OperationError,
     event::PeerEvent,
+    links::{CONNECTIONS_TRIED_MAX, REPLACEMENT_WAIT},
     session,
     view::{GameDetails, GameFileDescription},
 };
 
 /// A peer that has not delivered a manifest after this gets company.
 const NEXT_SOURCE_AFTER: Duration = Duration::from_secs(5);
-
-/// Connections to one peer that are tried for one manifest, one after the other.
-const CONNECTIONS_TRIED_MAX: u32 = 3;
-
-/// A connection that was closed may have been replaced; this is enough to know of the other one.
-const REPLACEMENT_WAIT: Duration = Duration::from_millis(250);
 
 /// What a download of `game` would fetch: what is here, else what the peers have.
 pub(crate) async fn details(

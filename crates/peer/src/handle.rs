@@ -7,15 +7,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    command::{DownloadRequest, PeerCommand},
+    command::{DownloadRequest, PeerCommand, StreamInstallRequest},
     context::Context,
     error::OperationError,
     event::EventStream,
     fetch,
     game_db::PeerGameDB,
+    launch,
     operation::Operation,
     runtime::Message,
-    view::{DownloadSummary, GameDetails, GameView, PeerView, Status, VerifySummary},
+    view::{
+        DownloadSummary, GameDetails, GameView, InstallSummary, PeerView, Status, VerifySummary,
+    },
 };
 
 /// A running peer. Cheap to clone; the peer runs until [`PeerRuntimeHandle::shutdown`], whoever drops
@@ -101,13 +104,46 @@ impl PeerRuntimeHandle {
 
     // # Operations
 
-    /// Starts a download. It goes on when the returned object is dropped.
+    /// Starts a download, and the install that follows it unless the request says otherwise. It goes on when
+    /// the returned object is dropped. The object ends when the last of it does: an install that failed is
+    /// its error, and [`crate::PeerEvent::DownloadGameFilesFinished`] has told before that the download itself
+    /// is complete.
     pub async fn download(
         &self,
         request: DownloadRequest,
     ) -> Result<Operation<DownloadSummary>, OperationError> {
         self.ask(|reply| Message::Download { request, reply })
             .await?
+    }
+
+    /// Starts an install of what is downloaded, over what is installed: after it `local/` is the new
+    /// version, and the old one, with whatever it held, is gone. A failure or a cancel leaves it as it was.
+    ///
+    /// # Errors
+    /// Refuses a game that the catalog does not admit, is not downloaded or is busy.
+    pub async fn install(&self, game: GameId) -> Result<Operation<InstallSummary>, OperationError> {
+        self.ask(|reply| Message::Install { game, reply }).await?
+    }
+
+    /// Starts an install straight from a peer that expands its archive: nothing is downloaded, and no
+    /// archive needs room here. What was installed before stays until all has come.
+    ///
+    /// # Errors
+    /// Refuses a game that the catalog does not admit, that no peer offers or that is busy.
+    pub async fn stream_install(
+        &self,
+        request: StreamInstallRequest,
+    ) -> Result<Operation<InstallSummary>, OperationError> {
+        self.ask(|reply| Message::StreamInstall { request, reply })
+            .await?
+    }
+
+    /// Starts the removal of `local/`, whatever it holds; the download stays.
+    ///
+    /// # Errors
+    /// Refuses a game that the catalog does not admit, is not installed or is busy.
+    pub async fn uninstall(&self, game: GameId) -> Result<Operation<()>, OperationError> {
+        self.ask(|reply| Message::Uninstall { game, reply }).await?
     }
 
     /// Starts a check of every byte of a downloaded game, and its repair if asked for.
@@ -133,7 +169,8 @@ impl PeerRuntimeHandle {
     }
 
     /// Cancels what runs on `game`, or discards an idle partial download. Returns once it is accepted;
-    /// [`crate::PeerEvent::DownloadGameFilesCancelled`] tells that it is done.
+    /// [`crate::PeerEvent::DownloadGameFilesCancelled`] or [`crate::PeerEvent::InstallGameCancelled`] tells
+    /// that it is done.
     pub async fn cancel(&self, game: GameId) -> Result<(), OperationError> {
         self.ask(|reply| Message::Cancel { game, reply }).await?
     }
@@ -147,10 +184,38 @@ impl PeerRuntimeHandle {
             .await?
     }
 
+    // # Installed games
+
+    /// What an embedder keeps for an installed game; `None` if nothing, or a new version was installed since.
+    ///
+    /// # Errors
+    /// Refuses a game that is not installed.
+    pub async fn launch_settings(
+        &self,
+        game: &GameId,
+    ) -> Result<Option<serde_json::Value>, OperationError> {
+        launch::settings(&self.context, game).await
+    }
+
+    /// Keeps `settings` for an installed game, until it is installed again or uninstalled; at most
+    /// [`LAUNCH_SETTINGS_BYTES_MAX`] of JSON.
+    ///
+    /// # Errors
+    /// Refuses a game that is not installed, or that is being installed, uninstalled or removed.
+    ///
+    /// [`LAUNCH_SETTINGS_BYTES_MAX`]: lanspread_proto::limits::LAUNCH_SETTINGS_BYTES_MAX
+    pub async fn set_launch_settings(
+        &self,
+        game: &GameId,
+        settings: serde_json::Value,
+    ) -> Result<(), OperationError> {
+        launch::set_settings(&self.context, game, settings).await
+    }
+
     // # Shutdown
 
     /// Says goodbye, lets a commit that has begun finish, stops everything else and waits for it, for
-    /// a few seconds at most. Downloads keep their verified chunks. Calling it again waits too.
+    /// a few seconds at most. Downloads keep their verified chunks, installs are taken back. Calling it again waits too.
     pub async fn shutdown(&self) {
         // A closed channel means that it is already stopping.
         let _ = self.messages.send(Message::Shutdown).await;

@@ -1,16 +1,14 @@
 //! The game directory: opened as a whole (locked, recovered, scanned), watched, and exchanged as a whole.
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
     time::Duration,
 };
 
 use lanspread_disk::{
-    DirLock, Disk, DiskError, GAME_DIR_LOCK_NAME, Holder, LockError, RealDisk, StateDir,
+    DirLock, DiskError, GAME_DIR_LOCK_NAME, Holder, LockError, RealDisk, StateDir,
 };
-use lanspread_install as install;
 use lanspread_library::{Catalog, Library, LibraryConfig, LibraryError, LibraryEvent};
 use lanspread_proto::GameId;
 use tokio::{
@@ -23,6 +21,7 @@ use crate::{
     context::{Context, Home},
     error::{ErrorCode, OperationError, StartError},
     event::PeerEvent,
+    recovery::{self, Finding},
     supervise::supervise,
 };
 
@@ -46,6 +45,8 @@ pub(crate) struct Opened {
     pub(crate) home: Home,
     pub(crate) lock: DirLock,
     pub(crate) events: mpsc::Receiver<LibraryEvent>,
+    /// What recovery left for a person to look at; nobody has been told yet.
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// Locks, recovers and scans a game directory; makes it if it is missing. Blocking.
@@ -57,7 +58,7 @@ pub(crate) fn open(
 ) -> Result<Opened, HomeError> {
     let disk = RealDisk::open_or_create(path).map_err(HomeError::Disk)?;
     let lock = DirLock::acquire(path, GAME_DIR_LOCK_NAME, holder).map_err(HomeError::Lock)?;
-    recover_all(&disk, state);
+    let findings = recovery::recover_all(&disk, state);
     let config = LibraryConfig::new(disk.clone(), state.clone(), catalog.clone());
     let (library, events) = Library::open(config).map_err(HomeError::Library)?;
     let home = Home {
@@ -66,33 +67,24 @@ pub(crate) fn open(
         library,
         cancel: CancellationToken::new(),
     };
-    Ok(Opened { home, lock, events })
+    Ok(Opened {
+        home,
+        lock,
+        events,
+        findings,
+    })
 }
 
-/// Brings every game to a state that a person would recognise. One game's failure does not stop the
-/// others: it is left as it is and told in the log.
-fn recover_all(disk: &RealDisk, state: &StateDir) {
-    for game in known_games(disk, state) {
-        match install::recover(disk, state, &game) {
-            Ok(recovered) => {
-                for path in recovered.quarantined {
-                    tracing::warn!(%game, path = %path.display(), "a damaged document was put aside");
-                }
-            }
-            Err(error) => tracing::error!(%game, %error, "a game could not be recovered"),
+impl Home {
+    /// Looks at what an operation on `game` has left in its folder. The operation still holds the game: who
+    /// hears of its end then finds the list as it says.
+    pub(crate) async fn refresh(self: &Arc<Self>, game: &GameId) {
+        let (home, game) = (self.clone(), game.clone());
+        let looking = tokio::task::spawn_blocking(move || home.library.refresh_folder(&game));
+        if let Err(panic) = looking.await {
+            tracing::error!(%panic, "the library could not look at a game");
         }
     }
-}
-
-/// Games that have a folder here or documents in the state directory.
-fn known_games(disk: &RealDisk, state: &StateDir) -> BTreeSet<GameId> {
-    let folders = disk.list("").unwrap_or_default();
-    let documents = state.disk().list("games").unwrap_or_default();
-    folders
-        .into_iter()
-        .chain(documents)
-        .filter_map(|listed| listed.name.to_str()?.parse().ok())
-        .collect()
 }
 
 impl HomeError {
@@ -191,6 +183,7 @@ impl HomeKeeper {
         let _ = std::mem::replace(&mut self.monitor, monitor).await;
         self.lock = opened.lock;
         self.context.library_changed();
+        recovery::tell(&self.context.events, opened.findings);
         Ok(())
     }
 

@@ -6,12 +6,20 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use lanspread_proto::{PeerId, message::Hello};
 use lanspread_swarm::keeps;
 
 use crate::transport::{CloseCode, Link};
+
+/// Connections to one peer that may break under one request, one after the other: two that dial each other
+/// keep one of two, and the other one is closed.
+pub(crate) const CONNECTIONS_TRIED_MAX: u32 = 3;
+
+/// A connection that was closed may have been replaced; this is enough to know of the other one.
+pub(crate) const REPLACEMENT_WAIT: Duration = Duration::from_millis(250);
 
 /// Every introduced peer's connection. A cheap handle.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use lanspread_proto::GameId;
@@ -12,13 +13,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::OperationError;
 
-/// How far an operation is; the latest value, never a backlog.
+/// Between two progress events of one operation: often enough to watch, rarely enough to be cheap.
+pub(crate) const TELL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How far an operation is; the latest value, never a backlog. An install that follows a download starts at
+/// 0 again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes that are done.
     pub bytes_done: u64,
     /// Bytes in all; 0 until it is known.
     pub bytes_total: u64,
+    /// Files that an install has written.
+    pub files_done: u64,
+    /// Files that it will write; 0 until it is known.
+    pub files_total: u64,
     /// The rate over the last seconds.
     pub bytes_per_second: u64,
     /// The peers that are sending right now.
@@ -62,7 +71,7 @@ impl<T> Operation<T> {
         self.progress.clone()
     }
 
-    /// Asks it to stop; it ends with [`OperationError::Cancelled`].
+    /// Asks it to stop; it ends with [`OperationError::Cancelled`]. An uninstall ends before it could.
     pub fn cancel(&self) {
         self.cancel.cancel();
     }

@@ -18,13 +18,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Operations {
     context: Arc<Context>,
-    running: HashMap<GameId, Running>,
-}
-
-#[derive(Debug)]
-struct Running {
-    kind: OperationKind,
-    stops: Stops,
+    running: HashMap<GameId, Stops>,
+    /// Nothing may begin.
+    forbidden: bool,
 }
 
 impl Operations {
@@ -32,6 +28,7 @@ impl Operations {
         Self {
             context,
             running: HashMap::new(),
+            forbidden: false,
         }
     }
 
@@ -43,37 +40,42 @@ impl Operations {
     ) -> Result<Stops, OperationError> {
         self.refuse_busy(game)?;
         let stops = Stops::default();
-        self.running.insert(
-            game.clone(),
-            Running {
-                kind,
-                stops: stops.clone(),
-            },
-        );
+        self.running.insert(game.clone(), stops.clone());
         self.context.operations.send_modify(|operations| {
             let view = OperationView {
                 game: game.clone(),
                 kind,
                 bytes_done: 0,
                 bytes_total: 0,
+                files_done: 0,
+                files_total: 0,
                 bytes_per_second: 0,
                 peers: 0,
                 stalled: false,
             };
             operations.insert(game.clone(), view);
         });
-        self.tell();
+        tell(&self.context);
         Ok(stops)
     }
 
+    /// Whether operations are refused, because the whole game directory is being exchanged.
+    pub(crate) fn forbid(&mut self, forbidden: bool) {
+        self.forbidden = forbidden;
+    }
+
     pub(crate) fn refuse_busy(&self, game: &GameId) -> Result<(), OperationError> {
-        match self.running.get(game) {
-            Some(running) => Err(OperationError::Busy {
-                game: game.clone(),
-                running: running.kind.as_str(),
-            }),
-            None => Ok(()),
+        if self.forbidden {
+            return Err(OperationError::Moving);
         }
+        if !self.running.contains_key(game) {
+            return Ok(());
+        }
+        let running = self.context.running(game);
+        Err(OperationError::Busy {
+            game: game.clone(),
+            running: running.map_or("operation", OperationKind::as_str),
+        })
     }
 
     pub(crate) fn end(&mut self, game: &GameId) {
@@ -81,23 +83,23 @@ impl Operations {
         self.context
             .operations
             .send_modify(|operations| drop(operations.remove(game)));
-        self.tell();
+        tell(&self.context);
         self.context.games_changed();
     }
 
     /// Asks the operation on `game` to stop; false if there is none.
     pub(crate) fn cancel(&self, game: &GameId) -> bool {
         let running = self.running.get(game);
-        if let Some(running) = running {
-            running.stops.cancel.cancel();
+        if let Some(stops) = running {
+            stops.cancel.cancel();
         }
         running.is_some()
     }
 
     /// Asks everything to stop and to keep what it has.
     pub(crate) fn suspend_all(&self) {
-        for running in self.running.values() {
-            running.stops.suspend.cancel();
+        for stops in self.running.values() {
+            stops.suspend.cancel();
         }
     }
 
@@ -105,12 +107,54 @@ impl Operations {
     pub(crate) fn any(&self) -> Option<&GameId> {
         self.running.keys().next()
     }
+}
 
-    fn tell(&self) {
-        let operations = self.context.operations.borrow().values().cloned().collect();
-        self.context
-            .events
-            .tell(PeerEvent::OperationsChanged { operations });
+/// The operation on `game` goes on as one of another kind, which begins anew.
+pub(crate) fn goes_on_as(context: &Context, game: &GameId, kind: OperationKind) {
+    context.operations.send_modify(|operations| {
+        if let Some(view) = operations.get_mut(game) {
+            view.kind = kind;
+            show(view, Progress::default());
+        }
+    });
+    tell(context);
+    context.games_changed();
+}
+
+fn tell(context: &Context) {
+    let operations = context.operations.borrow().values().cloned().collect();
+    context
+        .events
+        .tell(PeerEvent::OperationsChanged { operations });
+}
+
+fn show(view: &mut OperationView, now: Progress) {
+    view.bytes_done = now.bytes_done;
+    view.bytes_total = now.bytes_total;
+    view.files_done = now.files_done;
+    view.files_total = now.files_total;
+    view.bytes_per_second = now.bytes_per_second;
+    view.peers = now.peers;
+    view.stalled = now.stalled;
+}
+
+/// How an operation's body ended.
+pub(crate) struct End<T> {
+    /// For whoever awaits it.
+    pub(crate) result: Result<T, OperationError>,
+    /// What everybody is told once the game is free again.
+    pub(crate) event: Option<PeerEvent>,
+}
+
+impl<T> End<T> {
+    /// An end of which `tale` knows what to tell.
+    pub(crate) fn of(
+        game: &GameId,
+        result: Result<T, OperationError>,
+        tale: impl FnOnce(&GameId, &Result<T, OperationError>) -> Option<PeerEvent>,
+    ) -> Self {
+        let event = tale(game, &result);
+        Self { result, event }
     }
 }
 
@@ -121,11 +165,7 @@ pub(crate) fn mirror(context: Arc<Context>, game: GameId, mut progress: watch::R
             let now = *progress.borrow_and_update();
             context.operations.send_modify(|operations| {
                 if let Some(view) = operations.get_mut(&game) {
-                    view.bytes_done = now.bytes_done;
-                    view.bytes_total = now.bytes_total;
-                    view.bytes_per_second = now.bytes_per_second;
-                    view.peers = now.peers;
-                    view.stalled = now.stalled;
+                    show(view, now);
                 }
             });
         }

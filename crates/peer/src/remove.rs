@@ -10,6 +10,7 @@ use crate::{
     download,
     error::{ErrorCode, OperationError},
     event::PeerEvent,
+    recovery,
 };
 
 /// Removes a downloaded game that is not installed. The catalog has admitted it.
@@ -19,15 +20,18 @@ pub(crate) async fn remove(context: Arc<Context>, game: GameId) -> Result<(), Op
     // Nobody is to fetch from what is going.
     home.library.changed_on_disk(&game);
     context.library_changed();
-    let (disk, state, id) = (home.disk.clone(), context.state.clone(), game.clone());
-    let removing =
-        tokio::task::spawn_blocking(move || install::remove_download(&*disk, &state, &id)).await;
+    let id = game.clone();
+    let removing = tokio::task::spawn_blocking(move || {
+        recovery::before_operation(&context, &home, &id)
+            .map_err(|error| failed(&id, ErrorCode::Io, Box::new(error)))?;
+        let removed = install::remove_download(&*home.disk, &context.state, &id)
+            .map_err(|error| refusal(&id, error));
+        home.library.refresh_folder(&id);
+        removed
+    });
+    let removed = removing.await;
     drop(hold);
-    match removing {
-        Ok(removed) => removed.map_err(|error| refusal(&game, error))?,
-        Err(panic) => return Err(internal(game, panic)),
-    }
-    Ok(())
+    removed.unwrap_or_else(|panic| Err(failed(&game, ErrorCode::Internal, Box::new(panic))))
 }
 
 /// Takes back what an interrupted download wrote.
@@ -37,15 +41,16 @@ pub(crate) async fn discard_partial(
 ) -> Result<(), OperationError> {
     let home = context.home();
     let hold = home.library.hold(&game);
-    let (disk, state, id) = (home.disk.clone(), context.state.clone(), game.clone());
-    let discarding =
-        tokio::task::spawn_blocking(move || install::discard_partial(&*disk, &state, &id)).await;
+    let id = game.clone();
+    let discarding = tokio::task::spawn_blocking(move || {
+        let discarded = install::discard_partial(&*home.disk, &context.state, &id)
+            .map_err(|error| download::store_error(&id, error));
+        home.library.refresh_folder(&id);
+        discarded
+    });
+    let discarded = discarding.await;
     drop(hold);
-    match discarding {
-        Ok(done) => done.map_err(|error| download::store_error(&game, error))?,
-        Err(panic) => return Err(internal(game, panic)),
-    }
-    Ok(())
+    discarded.unwrap_or_else(|panic| Err(internal(game, panic)))
 }
 
 /// What is told of a removal's end; a failure is the caller's answer and told to nobody else.
@@ -58,7 +63,10 @@ pub(crate) fn removed_tale(game: &GameId, end: &Result<(), OperationError>) -> O
 pub(crate) fn discarded_tale(game: &GameId, end: &Result<(), OperationError>) -> Option<PeerEvent> {
     let game = game.clone();
     end.is_ok()
-        .then_some(PeerEvent::DownloadGameFilesCancelled { game })
+        .then_some(PeerEvent::DownloadGameFilesCancelled {
+            game,
+            streamed: false,
+        })
 }
 
 fn refusal(game: &GameId, error: RemoveError) -> OperationError {
@@ -71,12 +79,24 @@ fn refusal(game: &GameId, error: RemoveError) -> OperationError {
         error => {
             let code = match &error {
                 RemoveError::BadSentinel { .. } => ErrorCode::NotDownloaded,
+                // Recovery did not take it for ours, and it may hold an installed game.
                 RemoveError::InstallLeftover { .. } => ErrorCode::Installed,
                 _ => ErrorCode::Io,
             };
-            let source = Box::new(error);
-            OperationError::Remove { game, code, source }
+            failed(&game, code, Box::new(error))
         }
+    }
+}
+
+fn failed(
+    game: &GameId,
+    code: ErrorCode,
+    source: Box<dyn std::error::Error + Send + Sync>,
+) -> OperationError {
+    OperationError::Remove {
+        game: game.clone(),
+        code,
+        source,
     }
 }
 

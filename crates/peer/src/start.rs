@@ -20,10 +20,12 @@ use crate::{
     event::PeerEvent,
     handle::PeerRuntimeHandle,
     home::{self, HomeKeeper, Opened},
-    neighbours::{self, Neighbours, run_peer_discovery},
+    links::Serial,
+    neighbours::{self, Neighbours, Wish, run_peer_discovery},
+    recovery,
     runtime::{MESSAGES_BUFFERED_MAX, Runtime},
     serve::run_server_component,
-    session::{Sessions, run_ping_service},
+    session::{SessionNews, Sessions, run_ping_service},
     supervise::supervise,
     transport::{Endpoint, EndpointConfig, HandshakeRefused, Identity, Incoming},
 };
@@ -61,7 +63,6 @@ pub async fn start_peer(
     services: Services,
     tx_events: Option<mpsc::Sender<PeerEvent>>,
 ) -> Result<PeerRuntimeHandle, StartError> {
-    let Services {} = services;
     let grounds = prepare(&config).await?;
     let (endpoint, incoming) = Endpoint::bind(&EndpointConfig {
         listen: config.listen,
@@ -93,6 +94,7 @@ pub async fn start_peer(
         state,
         catalog,
         reserve_bytes: config.reserve_bytes,
+        services,
         rate_limits: config.rate_limits,
         home: opened.home,
     });
@@ -105,6 +107,7 @@ pub async fn start_peer(
         listen: context.listen,
         version: env!("CARGO_PKG_VERSION").into(),
     });
+    recovery::tell(&context.events, opened.findings);
     // Whoever connects first is told of what is here already.
     context.library_changed();
     let keeper = HomeKeeper::start(context.clone(), holder, opened.lock, opened.events);
@@ -220,77 +223,80 @@ fn launch(
         context: context.clone(),
         messages,
         commands,
-        stopped,
+        stopped: stopped.clone(),
     };
     let sessions = Sessions::new(context.clone(), news.clone());
-    let Network {
-        endpoint,
-        mut incoming,
-        discovery,
-        party,
-        manual,
-    } = network;
-
-    let refused = incoming.take_refused();
-    let incoming = Arc::new(Mutex::new(incoming));
-    let (events, cancel) = (context.events.clone(), context.cancel.clone());
-    let serving = sessions.clone();
-    let server = supervise(
-        "server",
-        events.clone(),
-        cancel.clone(),
-        AT_ONCE,
-        move || run_server_component(incoming.clone(), serving.clone()),
-    );
-    let (pinging, wanted) = (context.clone(), Arc::new(Mutex::new(wanted)));
-    let ping = supervise(
-        "ping service",
-        events.clone(),
-        cancel.clone(),
-        AT_ONCE,
-        move || run_ping_service(pinging.clone(), wanted.clone(), news.clone()),
-    );
+    let discovery = network.discovery.clone();
+    let mut incoming = network.incoming;
+    tokio::spawn(report_strangers(context.clone(), incoming.take_refused()));
     let neighbours = Neighbours {
         context: context.clone(),
-        endpoint: Arc::new(endpoint),
+        endpoint: Arc::new(network.endpoint),
         sessions: sessions.clone(),
-        discovery: discovery.clone(),
-        party,
-        manual_peers: manual,
+        discovery: network.discovery,
+        party: network.party,
+        manual_peers: network.manual,
         pings,
     };
-    let inputs = Arc::new(Mutex::new((heard, wished)));
-    let finding = supervise("discovery", events, cancel, AT_ONCE, move || {
-        run_peer_discovery(neighbours.clone(), inputs.clone())
-    });
-    let telling = context.clone();
-    let teller = supervise(
-        "library news",
-        context.events.clone(),
-        context.cancel.clone(),
-        AT_ONCE,
-        move || telling.clone().tell_library(),
-    );
-    tokio::spawn(report_strangers(context.clone(), refused));
-
+    let tasks = vec![
+        serve(&context, incoming, sessions.clone()),
+        ping(&context, wanted, news),
+        find(&context, neighbours, (heard, wished)),
+        tell(&context),
+    ];
     let life = Life {
         context,
         discovery,
         sessions,
-        tasks: vec![server, ping, finding, teller],
+        tasks,
         lock,
     };
     let runtime = Runtime::new(handle.clone(), keeper, wishes);
     let span = tracing::info_span!("peer", id = %handle.id().short());
-    let stopped = handle.stopped.clone();
-    tokio::spawn(
-        async move {
-            life.live(runtime, inbox, orders).await;
-            stopped.cancel();
-        }
-        .instrument(span),
-    );
+    let living = async move {
+        life.live(runtime, inbox, orders).await;
+        stopped.cancel();
+    };
+    tokio::spawn(living.instrument(span));
     handle
+}
+
+// # The long-lived tasks, besides the library monitor that comes with the game directory
+
+fn serve(context: &Context, incoming: Incoming, sessions: Sessions) -> JoinHandle<()> {
+    let incoming = Arc::new(Mutex::new(incoming));
+    let body = move || run_server_component(incoming.clone(), sessions.clone());
+    let (events, cancel) = (context.events.clone(), context.cancel.clone());
+    supervise("server", events, cancel, AT_ONCE, body)
+}
+
+fn ping(
+    context: &Arc<Context>,
+    wanted: mpsc::Receiver<Serial>,
+    news: mpsc::Sender<SessionNews>,
+) -> JoinHandle<()> {
+    let (pinging, wanted) = (context.clone(), Arc::new(Mutex::new(wanted)));
+    let body = move || run_ping_service(pinging.clone(), wanted.clone(), news.clone());
+    let (events, cancel) = (context.events.clone(), context.cancel.clone());
+    supervise("ping service", events, cancel, AT_ONCE, body)
+}
+
+fn find(
+    context: &Context,
+    neighbours: Neighbours,
+    inputs: (mpsc::Receiver<SessionNews>, mpsc::Receiver<Wish>),
+) -> JoinHandle<()> {
+    let inputs = Arc::new(Mutex::new(inputs));
+    let body = move || run_peer_discovery(neighbours.clone(), inputs.clone());
+    let (events, cancel) = (context.events.clone(), context.cancel.clone());
+    supervise("discovery", events, cancel, AT_ONCE, body)
+}
+
+fn tell(context: &Arc<Context>) -> JoinHandle<()> {
+    let telling = context.clone();
+    let body = move || telling.clone().tell_library();
+    let (events, cancel) = (context.events.clone(), context.cancel.clone());
+    supervise("library news", events, cancel, AT_ONCE, body)
 }
 
 async fn report_strangers(context: Arc<Context>, mut refused: mpsc::Receiver<HandshakeRefused>) {

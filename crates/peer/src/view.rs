@@ -94,6 +94,12 @@ pub struct GameDetails {
 pub enum OperationKind {
     /// A download from peers.
     Download,
+    /// An install of what is downloaded, also the one that follows a download.
+    Install,
+    /// An install of what a peer expands.
+    StreamInstall,
+    /// The removal of what is installed.
+    Uninstall,
     /// A check of every byte that is here.
     Verify,
     /// The removal of a download.
@@ -105,6 +111,9 @@ impl OperationKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Download => "download",
+            Self::Install => "install",
+            Self::StreamInstall => "streamed install",
+            Self::Uninstall => "uninstall",
             Self::Verify => "verify",
             Self::Remove => "removal",
         }
@@ -120,8 +129,12 @@ pub struct OperationView {
     pub kind: OperationKind,
     /// How far it is, in bytes.
     pub bytes_done: u64,
-    /// How far it goes, in bytes.
+    /// How far it goes, in bytes; 0 while nobody knows.
     pub bytes_total: u64,
+    /// Files that an install has written.
+    pub files_done: u64,
+    /// Files that it will write; 0 while nobody knows.
+    pub files_total: u64,
     /// The rate over the last seconds.
     pub bytes_per_second: u64,
     /// The peers that are sending right now.
@@ -147,6 +160,8 @@ pub struct Status {
     pub operations: Vec<OperationView>,
     /// Requests for payload that are being answered, by game; a game without any is absent.
     pub outbound_transfers: BTreeMap<GameId, usize>,
+    /// Receivers that wait for a streamed install, by game; a game without any is absent.
+    pub queued_receivers: BTreeMap<GameId, usize>,
     /// Payload bytes sent since the start, by game.
     pub sent_bytes: BTreeMap<GameId, u64>,
     /// Payload bytes received since the start, by game, kept or not.
@@ -172,6 +187,29 @@ pub struct DownloadSummary {
     pub seconds: f64,
     /// How many peers sent at least one good chunk.
     pub peers: usize,
+    /// Whether the operation goes on with the game's install, which tells events of its own.
+    pub installing: bool,
+    /// Whether the sender expanded its archive: then nothing is downloaded, and the install follows.
+    pub streamed: bool,
+}
+
+/// How an install went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstallSummary {
+    /// The game.
+    pub game: GameId,
+    /// The version that is installed now.
+    pub version: Version,
+    /// The version that was installed before, if one was and it is known.
+    pub replaced: Option<Version>,
+    /// Bytes of what was installed.
+    pub bytes: u64,
+    /// Files of what was installed.
+    pub files: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Whether a peer expanded the archive; always false for an install of what is downloaded.
+    pub streamed: bool,
 }
 
 /// What a verification found.

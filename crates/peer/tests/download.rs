@@ -1,5 +1,6 @@
 //! A game from one machine to another, and from several at once.
 
+use lanspread_peer::proto::limits::RUN_CHUNKS_MAX;
 use lanspread_testkit::{GameTree, Lab, eventually, tree};
 
 fn small_game() -> GameTree {
@@ -37,6 +38,19 @@ async fn a_tree_arrives_with_its_empty_folders_and_executable_bits() {
         source.handle.status().outbound_transfers.is_empty()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_small_files_arrive_than_one_request_may_ask_for() {
+    let files = 0..RUN_CHUNKS_MAX + 100;
+    let game = files.fold(tree("doom", "1.0"), |game, number| {
+        game.file(&format!("data/{number}.txt"), 8)
+    });
+    let lab = Lab::new();
+    let source = lab.peer("source").has(&game).start().await;
+    let receiver = lab.peer("receiver").knows(&source).start().await;
+    receiver.downloads("doom").await;
+    game.assert_in(&receiver.game_dir());
 }
 
 #[tokio::test(flavor = "multi_thread")]

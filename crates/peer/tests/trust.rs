@@ -102,6 +102,12 @@ async fn a_flipped_byte_on_the_only_source_is_a_clear_error_and_no_sentinel() {
         .unwrap_err();
     assert_eq!(error.code(), ErrorCode::CorruptSource, "{error}");
     assert!(!receiver.game_dir().join("doom/version.ini").exists());
+    receiver
+        .event("the verdict", |event| match event {
+            PeerEvent::PeerDistrusted { dropped, .. } => dropped.then_some(()),
+            _ => None,
+        })
+        .await;
     let told: Vec<_> = receiver
         .told()
         .into_iter()

@@ -1,4 +1,5 @@
-//! The demo's game: files of many sizes with a content that depends on nothing but their paths.
+//! The demo's game: files of many sizes with a content that depends on nothing but their paths, packed into
+//! an archive, and a second version of it.
 #![expect(
     clippy::disallowed_methods,
     reason = "the demonstration makes and compares games from outside"
@@ -20,6 +21,18 @@ const SMALL_FILES: u64 = 300;
 /// Files of medium size.
 const MEDIUM_FILES: u64 = 12;
 
+/// The archive in the game's folder; a tar, whatever its name says.
+pub(super) const ARCHIVE: &str = "island.eti";
+
+/// What the second version has not any more; the archive's last file.
+const ONLY_FIRST: &str = "tutorial.txt";
+
+/// What only the second version has; the archive's last file there.
+const ONLY_SECOND: &str = "upgrade.dat";
+
+/// What the second version has with other bytes.
+const CHANGED: &str = "data/level 07/map.dat";
+
 /// What was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Made {
@@ -27,8 +40,8 @@ pub(super) struct Made {
     pub(super) bytes: u64,
 }
 
-/// Makes the game in `root`, about `size` bytes of it.
-pub(super) fn make(root: &Path, size: u64) -> Result<Made> {
+/// Makes what will be installed in the folder `tree`, about `size` bytes of it.
+pub(super) fn make(tree: &Path, size: u64) -> Result<Made> {
     let mut files = BTreeMap::new();
     files.insert("data/world.pak".to_owned(), size / 100 * 45);
     for number in 0..MEDIUM_FILES {
@@ -50,20 +63,69 @@ pub(super) fn make(root: &Path, size: u64) -> Result<Made> {
     files.insert("data/one chunk.bin".to_owned(), CHUNK_BYTES);
     files.insert("data/one chunk and a byte.bin".to_owned(), CHUNK_BYTES + 1);
     files.insert("bin/run.sh".to_owned(), 200);
+    files.insert(ONLY_FIRST.to_owned(), 5_000);
     for (path, bytes) in &files {
-        let whole = root.join(path);
-        fs::create_dir_all(whole.parent().context("a file without a folder")?)?;
-        fill(&whole, path, *bytes)
-            .with_context(|| format!("could not make {}", whole.display()))?;
+        write(tree, path, path, *bytes)?;
     }
-    fs::create_dir_all(root.join("saves"))?;
-    make_executable(&root.join("bin/run.sh"))?;
-    // Last, because it says that the rest is complete.
-    fs::write(root.join("version.ini"), "1.0\n")?;
+    fs::create_dir_all(tree.join("saves"))?;
+    make_executable(&tree.join("bin/run.sh"))?;
     Ok(Made {
         files: files.len(),
         bytes: files.values().sum(),
     })
+}
+
+/// Makes the second version of the first: one file changed, one gone, one new.
+pub(super) fn change(tree: &Path) -> Result<()> {
+    let bytes = fs::metadata(tree.join(CHANGED))?.len();
+    write(tree, CHANGED, "the second version", bytes)?;
+    fs::remove_file(tree.join(ONLY_FIRST))?;
+    write(tree, ONLY_SECOND, ONLY_SECOND, 700_000)
+}
+
+/// Packs the tree into the game's folder `root`, as this version.
+pub(super) fn pack(tree: &Path, root: &Path, version: &str) -> Result<()> {
+    fs::create_dir_all(root)?;
+    let sentinel = root.join("version.ini");
+    // It says that the rest is complete.
+    if let Err(error) = fs::remove_file(&sentinel)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error.into());
+    }
+    let archive = root.join(ARCHIVE);
+    let out = BufWriter::with_capacity(1 << 20, File::create(&archive)?);
+    let mut builder = tar::Builder::new(out);
+    builder.mode(tar::HeaderMode::Deterministic);
+    for path in order(self::tree(tree)?.into_keys()) {
+        builder.append_path_with_name(tree.join(&path), &path)?;
+    }
+    builder.into_inner()?.flush()?;
+    fs::write(
+        root.join("readme.txt"),
+        "What is in the archive is the game.\n",
+    )?;
+    fs::write(sentinel, format!("{version}\n"))?;
+    Ok(())
+}
+
+/// The paths in the order of their names, what only one version has last: so the bytes before it stay where
+/// they are.
+fn order(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let is_last = |path: &PathBuf| {
+        [ONLY_FIRST, ONLY_SECOND]
+            .map(Path::new)
+            .contains(&path.as_path())
+    };
+    let (last, mut first): (Vec<_>, Vec<_>) = paths.partition(is_last);
+    first.extend(last);
+    first
+}
+
+fn write(tree: &Path, path: &str, seed: &str, bytes: u64) -> Result<()> {
+    let whole = tree.join(path);
+    fs::create_dir_all(whole.parent().context("a file without a folder")?)?;
+    fill(&whole, seed, bytes).with_context(|| format!("could not make {}", whole.display()))
 }
 
 /// Copies the tree, the sentinel last.
@@ -120,6 +182,7 @@ enum Entry {
     EmptyFolder,
 }
 
+/// The files and empty folders, but not what is installed.
 fn tree(root: &Path) -> Result<BTreeMap<PathBuf, Entry>> {
     let mut entries = BTreeMap::new();
     let mut folders = vec![PathBuf::new()];
@@ -129,6 +192,9 @@ fn tree(root: &Path) -> Result<BTreeMap<PathBuf, Entry>> {
             let entry = entry?;
             is_empty = false;
             let path = folder.join(entry.file_name());
+            if path == Path::new("local") {
+                continue;
+            }
             let metadata = entry.metadata()?;
             if metadata.is_dir() {
                 folders.push(path);
@@ -225,6 +291,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (made, copied) = (dir.path().join("a"), dir.path().join("b"));
         let what = make(&made, 1_000_000).unwrap();
+        fs::write(made.join("version.ini"), "1.0\n").unwrap();
         copy(&made, &copied).unwrap();
         assert_eq!(compare(&made, &copied).unwrap(), what.files + 1);
 
@@ -260,5 +327,27 @@ mod tests {
         let made = make(&dir.path().join("g"), 20_000_000).unwrap();
         assert!((19_000_000..24_000_000).contains(&made.bytes), "{made:?}");
         assert!(made.files > 300, "{made:?}");
+    }
+
+    #[test]
+    fn the_second_version_differs_in_few_places() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, root) = (dir.path().join("tree"), dir.path().join("root"));
+        make(&tree, 5_000_000).unwrap();
+        pack(&tree, &root, "1.0").unwrap();
+        let first = fs::read(root.join(ARCHIVE)).unwrap();
+        change(&tree).unwrap();
+        pack(&tree, &root, "2.0").unwrap();
+        let second = fs::read(root.join(ARCHIVE)).unwrap();
+        assert_eq!(
+            fs::read_to_string(root.join("version.ini")).unwrap(),
+            "2.0\n"
+        );
+        let differing = first
+            .iter()
+            .zip(&second)
+            .filter(|(one, other)| one != other);
+        let share = differing.count() * 100 / first.len();
+        assert!((1..10).contains(&share), "{share} %");
     }
 }

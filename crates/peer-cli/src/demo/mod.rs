@@ -1,5 +1,7 @@
 //! `demo`: the whole job on one machine. Three peers, each a process of its own with its own folders and
-//! identity; two have a game, the third gets it from both, and one of the two is killed in the middle.
+//! identity; two have a game, the third gets it from both, and one of the two is killed in the middle. The game
+//! is an archive and installs itself; a second version comes as an update; at last a fourth peer installs it
+//! while it is sent.
 #![expect(
     clippy::disallowed_methods,
     reason = "the demonstration reads its peers' logs"
@@ -7,6 +9,8 @@
 
 mod child;
 mod game;
+mod streamed;
+mod update;
 
 use std::{
     io::IsTerminal,
@@ -91,6 +95,10 @@ and where a game is wanted
 
   lanspread list
   lanspread download GAME
+
+which installs it, if it is an archive. Without room for the archive, it is
+
+  lanspread stream-install GAME
 ";
 
 /// Where the demo shows itself.
@@ -150,9 +158,13 @@ impl Demo {
         self.start_peers().await?;
         self.meet().await?;
         self.find_game().await?;
-        let summary = self.download().await?;
+        let summary = self.download(Some(KILL_AT_PERCENT)).await?;
         self.check().await?;
-        self.sum_up(&summary).await
+        self.sum_up(&summary).await?;
+        self.release_second_version().await?;
+        let summary = self.download(None).await?;
+        self.check_update(&summary).await?;
+        self.stream().await
     }
 
     /// Stops every process.
@@ -180,16 +192,17 @@ impl Demo {
 
     async fn make_game(&mut self) -> Result<()> {
         let started = Instant::now();
-        let (here, there) = (self.games_of("alice"), self.games_of("bob"));
-        let (game, size) = (self.game.to_string(), self.size.0);
+        let (tree, here) = (self.tree(), self.root_of("alice"));
+        let (there, size) = (self.root_of("bob"), self.size.0);
         let made = tokio::task::spawn_blocking(move || -> Result<_> {
-            let made = game::make(&here.join(&game), size)?;
-            game::copy(&here.join(&game), &there.join(&game))?;
+            let made = game::make(&tree, size)?;
+            game::pack(&tree, &here, "1.0")?;
+            game::copy(&here, &there)?;
             Ok(made)
         })
         .await??;
         let text = format!(
-            "A game was made for alice and copied to bob: {}, {} ({})",
+            "A game was made, {} and {}, packed into an archive for alice and copied to bob ({})",
             units::count(made.files, "file"),
             units::size(made.bytes),
             seconds(started.elapsed())
@@ -199,11 +212,10 @@ impl Demo {
 
     async fn start_peers(&mut self) -> Result<()> {
         self.started = Instant::now();
-        // Both sources together are this slow, so that there is something to see.
-        let limit = (self.size.0 / DOWNLOAD_SECONDS / 2).max(64 * 1024);
-        for name in ["alice", "bob", "carol"] {
-            let limit = (name != "carol").then_some(limit);
-            let peer = Child::start(name, &self.folder, &self.games_of(name), limit)?;
+        // Both sources together are this slow, so that there is something to see; carol sends later, and alone.
+        let slow = (self.size.0 / DOWNLOAD_SECONDS / 2).max(64 * 1024);
+        for (name, limit) in [("alice", slow), ("bob", slow), ("carol", 4 * slow)] {
+            let peer = Child::start(name, &self.folder, &self.games_of(name), Some(limit))?;
             self.peers.push(peer);
         }
         for peer in &mut self.peers {
@@ -288,14 +300,15 @@ impl Demo {
         }
     }
 
-    async fn download(&mut self) -> Result<DownloadSummary> {
+    /// Downloads and installs what is newest; alice is killed once this much has arrived.
+    async fn download(&mut self, mut kill_at: Option<u64>) -> Result<DownloadSummary> {
         let download = Download {
             game: self.game.clone(),
             version: None,
-            no_install: true,
+            no_install: false,
         };
         self.peers[2].ask(&Command::Download(download)).await?;
-        let mut killed = false;
+        let mut downloaded = None;
         loop {
             let event = self.peers[2].until(STEP_TIMEOUT, |_| true).await?;
             let about_game = crate::events::game(&event) == Some(self.game.as_str());
@@ -307,8 +320,8 @@ impl Demo {
                     bytes_done,
                     bytes_total,
                     ..
-                } if !killed && bytes_done * 100 >= bytes_total * KILL_AT_PERCENT => {
-                    killed = true;
+                } if kill_at.is_some_and(|percent| bytes_done * 100 >= bytes_total * percent) => {
+                    kill_at = None;
                     self.peers[0].kill().await?;
                     let percent = bytes_done * 100 / bytes_total.max(1);
                     self.stage
@@ -317,13 +330,19 @@ impl Demo {
                 }
                 PeerEvent::DownloadGameFilesFinished(summary) => {
                     ensure!(
-                        killed,
+                        kill_at.is_none(),
                         "the download was over before a source could be killed"
                     );
-                    return Ok(summary);
+                    ensure!(summary.installing, "the game was not taken for an archive");
+                    downloaded = Some(summary);
                 }
-                PeerEvent::DownloadGameFilesFailed { error, .. } => return Err(error.into()),
-                PeerEvent::DownloadGameFilesCancelled { .. } => bail!("the download was cancelled"),
+                PeerEvent::InstallGameFinished(_) => {
+                    return downloaded.context("an install without a download");
+                }
+                PeerEvent::DownloadGameFilesFailed { error, .. }
+                | PeerEvent::InstallGameFailed { error, .. } => return Err(error.into()),
+                PeerEvent::DownloadGameFilesCancelled { .. }
+                | PeerEvent::InstallGameCancelled { .. } => bail!("the download was cancelled"),
                 _ => {}
             }
         }
@@ -350,18 +369,29 @@ impl Demo {
             matches!(event, PeerEvent::VerifyFinished(found) if found.intact),
             "carol's copy does not have the hashes of the manifest"
         );
-        let (made, got) = (self.games_of("alice"), self.games_of("carol"));
-        let game = self.game.to_string();
-        let compared =
-            tokio::task::spawn_blocking(move || game::compare(&made.join(&game), &got.join(&game)))
-                .await??;
+        let compared = self
+            .compare(self.root_of("alice"), self.root_of("carol"))
+            .await?;
+        let installed = self.compare_installed().await?;
         let text = format!(
-            "carol's copy has the BLAKE3 hashes of the manifest and is byte for byte what was made: \
-             {}, empty folders and executable bits included ({})",
+            "carol's copy has the BLAKE3 hashes of the manifest; {} downloaded and {} installed are byte for \
+             byte what was made, empty folders and executable bits included ({})",
             units::count(compared, "file"),
+            installed,
             seconds(started.elapsed())
         );
         self.stage.say(&text).await
+    }
+
+    /// Compares two folders of a game, without what is installed in them.
+    async fn compare(&self, made: PathBuf, got: PathBuf) -> Result<usize> {
+        tokio::task::spawn_blocking(move || game::compare(&made, &got)).await?
+    }
+
+    /// Compares what carol has installed with what was packed.
+    async fn compare_installed(&self) -> Result<usize> {
+        let local = self.root_of("carol").join("local");
+        self.compare(self.tree(), local).await
     }
 
     async fn sum_up(&mut self, summary: &DownloadSummary) -> Result<()> {
@@ -394,6 +424,16 @@ impl Demo {
 
     fn games_of(&self, name: &str) -> PathBuf {
         games_of(&self.folder, name)
+    }
+
+    /// A peer's folder of the game.
+    fn root_of(&self, name: &str) -> PathBuf {
+        self.games_of(name).join(self.game.as_str())
+    }
+
+    /// What is packed into the archive.
+    fn tree(&self) -> PathBuf {
+        self.folder.join("made")
     }
 }
 

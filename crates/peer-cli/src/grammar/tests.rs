@@ -29,6 +29,22 @@ fn about_games() -> Vec<(&'static str, Command)> {
     vec![
         ("game cnctw", Command::Game(id("cnctw"))),
         ("fetch\tcnctw", Command::Fetch(id("cnctw"))),
+        ("install cnctw", Command::Install(id("cnctw"))),
+        (
+            "stream-install Age of Empires II",
+            Command::StreamInstall(StreamInstall {
+                game: id("Age of Empires II"),
+                version: None,
+            }),
+        ),
+        (
+            "stream-install cnctw --version 1.4",
+            Command::StreamInstall(StreamInstall {
+                game: id("cnctw"),
+                version: Some("1.4".parse().unwrap()),
+            }),
+        ),
+        ("uninstall cnctw", Command::Uninstall(id("cnctw"))),
         ("remove cnctw", Command::Remove(id("cnctw"))),
         ("cancel cnctw", Command::Cancel(id("cnctw"))),
         (
@@ -189,7 +205,13 @@ fn a_bad_line_names_its_command_and_what_is_wrong() {
             "frobnicate",
             "there is no command \"frobnicate\"",
         ),
-        ("install cnctw", "install", "there is no command"),
+        ("instal cnctw", "instal", "there is no command"),
+        ("install", "install", "ID is missing"),
+        (
+            "uninstall x --no-install",
+            "uninstall",
+            "there is no option \"--no-install\"",
+        ),
         ("List", "List", "there is no command"),
         ("list all", "list", "list takes no \"all\""),
         ("list --all", "list", "there is no option \"--all\""),

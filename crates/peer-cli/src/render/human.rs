@@ -4,13 +4,12 @@ use std::{collections::HashMap, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lanspread_peer::{
-    DistrustReason, DownloadSummary, LeaveReason, OperationView, PeerEvent, VerifySummary,
-    proto::GameId,
+    DownloadSummary, InstallSummary, OperationView, PeerEvent, VerifySummary, proto::GameId,
 };
 
 use crate::{
     message::{Answer, Message, Reply},
-    render::{Output, tables},
+    render::{Output, sentences::sentence, tables},
     units,
 };
 
@@ -74,6 +73,14 @@ impl Human {
         }
     }
 
+    /// Like [`Self::advance`] where nobody knows how far it goes: a bar has no length, and there are no steps
+    /// to write lines at.
+    fn advance_somewhere(&self, game: &GameId, done: u64, details: &str) {
+        if let Progress::Bar(bar) = &self.progress {
+            show_counts(bar, game, done, details);
+        }
+    }
+
     fn end_of_progress(&mut self, game: &GameId) {
         match &mut self.progress {
             Progress::Bar(bar) => {
@@ -95,7 +102,7 @@ impl Human {
                 bytes_per_second,
                 peers,
                 ..
-            } => {
+            } if *bytes_total > 0 => {
                 let left = bytes_total.saturating_sub(*bytes_done);
                 let mut details = format!(
                     "{} from {}",
@@ -119,13 +126,47 @@ impl Human {
                 self.end_of_progress(&summary.game);
                 Some(downloaded(summary))
             }
-            PeerEvent::DownloadGameFilesFailed { game, error } => {
+            PeerEvent::DownloadGameFilesFailed {
+                game,
+                error,
+                streamed,
+            } => {
                 self.end_of_progress(game);
-                Some(format!("{game}: download failed: {error}"))
+                Some(format!("{game}: {} failed: {error}", transfer(*streamed)))
             }
-            PeerEvent::DownloadGameFilesCancelled { game } => {
+            PeerEvent::DownloadGameFilesCancelled { game, streamed } => {
                 self.end_of_progress(game);
-                Some(format!("{game}: download cancelled"))
+                Some(format!("{game}: {} cancelled", transfer(*streamed)))
+            }
+            PeerEvent::InstallGameProgress {
+                game,
+                bytes_done,
+                bytes_total,
+                files_done,
+                files_total,
+                ..
+            } => {
+                let details = match files_total {
+                    Some(total) => format!("{files_done} of {}", units::count_u64(*total, "file")),
+                    None => units::count_u64(*files_done, "file"),
+                };
+                let Some(total) = bytes_total else {
+                    self.advance_somewhere(game, *bytes_done, &details);
+                    return None;
+                };
+                self.advance(game, *bytes_done, *total, &details)
+            }
+            PeerEvent::InstallGameFinished(summary) => {
+                self.end_of_progress(&summary.game);
+                Some(installed(summary))
+            }
+            PeerEvent::InstallGameFailed { game, error, .. } => {
+                self.end_of_progress(game);
+                Some(format!("{game}: install failed: {error}"))
+            }
+            PeerEvent::InstallGameCancelled { game, .. } => {
+                self.end_of_progress(game);
+                Some(format!("{game}: install cancelled, and taken back"))
             }
             PeerEvent::VerifyFinished(summary) => {
                 self.end_of_progress(&summary.game);
@@ -188,108 +229,63 @@ fn show_bar(bar: &ProgressBar, game: &GameId, done: u64, total: u64, details: &s
     ));
 }
 
+/// A bar without a length: how much has been done.
+fn show_counts(bar: &ProgressBar, game: &GameId, done: u64, details: &str) {
+    const NO_LENGTH: u64 = u64::MAX;
+    if bar.length() != Some(NO_LENGTH) {
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(game.to_string());
+        bar.set_length(NO_LENGTH);
+    }
+    bar.set_message(format!("{}, {details}", units::size(done)));
+}
+
 pub(super) fn percent(done: u64, total: u64) -> u64 {
     (done.saturating_mul(100)).checked_div(total).unwrap_or(100)
 }
 
-/// The events that are one sentence, whatever is shown besides.
-fn sentence(event: &PeerEvent) -> Option<String> {
-    Some(match event {
-        PeerEvent::Ready {
-            peer, name, listen, ..
-        } => {
-            format!("{name} ({}) listens on {listen}", peer.short())
-        }
-        PeerEvent::PeerJoined { name, addr, .. } => format!("{name} joined from {addr}"),
-        PeerEvent::PeerLeft { name, reason, .. } => format!("{name} left: {}", left(*reason)),
-        PeerEvent::ManifestConflict {
-            game,
-            version,
-            others,
-            ..
-        } => format!(
-            "{game}: the peers disagree about version {version}; {} of it not used",
-            units::count(others.len(), "other form")
-        ),
-        PeerEvent::DownloadGameFilesBegin {
-            game,
-            version,
-            bytes_total,
-            bytes_done,
-            ..
-        } => {
-            let here = match bytes_done {
-                0 => String::new(),
-                bytes => format!(", {} of it here already", units::size(*bytes)),
-            };
-            format!(
-                "{game}: downloading version {version}, {}{here}",
-                units::size(*bytes_total)
-            )
-        }
-        PeerEvent::DownloadStalled {
-            game,
-            bytes_done,
-            bytes_total,
-        } => format!(
-            "{game}: stalled at {} of {}; it goes on by itself when a source returns",
-            units::size(*bytes_done),
-            units::size(*bytes_total)
-        ),
-        PeerEvent::Removed { game } => format!("{game}: removed"),
-        PeerEvent::GameRefused { folder, reason } => {
-            format!("the folder {folder:?} is not announced: {reason}")
-        }
-        PeerEvent::PeerDistrusted {
-            peer,
-            name,
-            addr,
-            game,
-            reason,
-            dropped,
-        } => {
-            let who = match (name, peer, addr) {
-                (Some(name), Some(peer), _) => format!("{name} ({})", peer.short()),
-                (Some(name), None, _) => name.clone(),
-                (None, _, Some(addr)) => addr.to_string(),
-                (None, Some(peer), None) => peer.short(),
-                (None, None, None) => "a peer".into(),
-            };
-            let what = game
-                .as_ref()
-                .map(|game| format!(" for {game}"))
-                .unwrap_or_default();
-            let verdict = if *dropped {
-                "is not used"
-            } else {
-                "is watched"
-            };
-            format!("{who} {verdict}{what}: {}", distrusted(*reason))
-        }
-        PeerEvent::RuntimeFailed { task, message } => {
-            format!("the {task} failed and is being restarted: {message}")
-        }
-        PeerEvent::Lagged { missed } => format!("{missed} events were missed"),
-        PeerEvent::ShuttingDown => "shutting down".into(),
-        _ => return None,
-    })
+/// `cnctw: version 1.5 is installed in the place of 1.4, 12 files, 3.0 GB in 1s 500ms`.
+pub(crate) fn installed(summary: &InstallSummary) -> String {
+    let InstallSummary {
+        game,
+        version,
+        replaced,
+        bytes,
+        files,
+        seconds,
+        ..
+    } = summary;
+    let before = match replaced {
+        Some(before) if before == version => " again".to_owned(),
+        Some(before) => format!(" in the place of {before}"),
+        None => String::new(),
+    };
+    format!(
+        "{game}: version {version} is installed{before}, {}, {} in {}",
+        units::count_u64(*files, "file"),
+        units::size(*bytes),
+        took(*seconds)
+    )
 }
 
-const fn left(reason: LeaveReason) -> &'static str {
-    match reason {
-        LeaveReason::Goodbye => "it said goodbye",
-        LeaveReason::TimedOut => "nothing came from it any more",
-        LeaveReason::ConnectionLost => "the connection broke",
+fn took(seconds: f64) -> humantime::FormattedDuration {
+    humantime::format_duration(whole_ms(seconds))
+}
+
+/// What brings bytes here.
+const fn transfer(streamed: bool) -> &'static str {
+    if streamed {
+        "streamed install"
+    } else {
+        "download"
     }
 }
 
-const fn distrusted(reason: DistrustReason) -> &'static str {
-    match reason {
-        DistrustReason::WrongBytes => "it sent wrong bytes",
-        DistrustReason::PartyMismatch => "it belongs to another party",
-        DistrustReason::OtherIdentity => "it is not who it was said to be",
-        _ => "it broke the rules",
-    }
+fn whole_ms(seconds: f64) -> Duration {
+    let took = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// `cnctw: version 1.5 is here, 1.5 GB in 12.5s, 120.0 MB/s from 3 peers`.
@@ -302,18 +298,23 @@ pub(crate) fn downloaded(summary: &DownloadSummary) -> String {
         kept_bytes,
         seconds,
         peers,
+        streamed,
+        ..
     } = summary;
+    if *streamed {
+        let rate = units::rate(per_second(*fetched_bytes, whole_ms(*seconds)));
+        let (size, took) = (units::size(*bytes), took(*seconds));
+        return format!("{game}: version {version} has come expanded, {size} in {took}, {rate}");
+    }
     let kept = match kept_bytes {
         0 => String::new(),
         kept => format!(" ({} were here already)", units::size(*kept)),
     };
-    let took = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
-    let took = Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-    let rate = units::rate(per_second(*fetched_bytes, took));
+    let rate = units::rate(per_second(*fetched_bytes, whole_ms(*seconds)));
     format!(
         "{game}: version {version} is here, {}{kept} in {}, {rate} from {}",
         units::size(*bytes),
-        humantime::format_duration(took),
+        took(*seconds),
         units::count(*peers, "peer")
     )
 }

@@ -4,6 +4,7 @@ mod human;
 mod json;
 #[cfg(test)]
 pub(crate) mod samples;
+mod sentences;
 mod tables;
 
 pub(crate) use human::Human;

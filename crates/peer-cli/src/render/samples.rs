@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use lanspread_peer::{
     DistrustReason, DownloadSummary, ErrorCode, Failure, GameDetails, GameFileDescription,
-    GameState, GameView, LeaveReason, ManifestOffer, OperationKind, OperationView, PeerEvent,
-    PeerView, Status, VerifySummary,
+    GameState, GameView, InstallSummary, LeaveReason, ManifestOffer, OperationKind, OperationView,
+    PeerEvent, PeerView, RecoveryFinding, Status, VerifySummary,
     proto::{GameId, Hash, ManifestId, PeerId, Version},
 };
 
@@ -90,6 +90,20 @@ pub(crate) fn summary() -> DownloadSummary {
         kept_bytes: 100,
         seconds: 2.5,
         peers: 2,
+        installing: false,
+        streamed: false,
+    }
+}
+
+pub(crate) fn installed(replaced: Option<&str>) -> InstallSummary {
+    InstallSummary {
+        game: game(),
+        version: version(),
+        replaced: replaced.map(|version| version.parse().unwrap()),
+        bytes: 3000,
+        files: 12,
+        seconds: 1.5,
+        streamed: false,
     }
 }
 
@@ -120,11 +134,14 @@ fn status() -> Status {
             kind: OperationKind::Download,
             bytes_done: 250,
             bytes_total: 1000,
+            files_done: 0,
+            files_total: 0,
             bytes_per_second: 100,
             peers: 2,
             stalled: false,
         }],
         outbound_transfers: BTreeMap::from([(game(), 1)]),
+        queued_receivers: BTreeMap::from([(game(), 3)]),
         sent_bytes: BTreeMap::from([(game(), 42)]),
         received_bytes: BTreeMap::new(),
         hashed_bytes: 7,
@@ -133,7 +150,14 @@ fn status() -> Status {
 
 /// One event of every kind, also of those that are no line.
 pub(crate) fn events() -> Vec<PeerEvent> {
-    [events_of_peers(), events_of_games(), events_of_trouble()].concat()
+    [
+        events_of_peers(),
+        events_of_downloads(),
+        events_of_installs(),
+        events_of_games(),
+        events_of_trouble(),
+    ]
+    .concat()
 }
 
 fn events_of_peers() -> Vec<PeerEvent> {
@@ -169,7 +193,7 @@ fn events_of_peers() -> Vec<PeerEvent> {
     ]
 }
 
-fn events_of_games() -> Vec<PeerEvent> {
+fn events_of_downloads() -> Vec<PeerEvent> {
     let game = game();
     vec![
         PeerEvent::GotGameFiles(details()),
@@ -196,18 +220,76 @@ fn events_of_games() -> Vec<PeerEvent> {
             bytes_per_second: 100,
             peers: 2,
             streamed: false,
+            files_done: None,
+            peer: None,
         },
         PeerEvent::DownloadGameFilesFinished(summary()),
         PeerEvent::DownloadGameFilesFailed {
             game: game.clone(),
             error: failure(),
+            streamed: false,
         },
-        PeerEvent::DownloadGameFilesCancelled { game: game.clone() },
+        PeerEvent::DownloadGameFilesCancelled {
+            game: game.clone(),
+            streamed: false,
+        },
         PeerEvent::DownloadStalled {
             game: game.clone(),
             bytes_done: 250,
             bytes_total: 1000,
         },
+    ]
+}
+
+fn events_of_installs() -> Vec<PeerEvent> {
+    let (game, streamed) = (game(), false);
+    let progress = |bytes_total, files_total| PeerEvent::InstallGameProgress {
+        game: game.clone(),
+        bytes_done: 750,
+        bytes_total,
+        files_done: 3,
+        files_total,
+        streamed,
+    };
+    let error = || Failure {
+        code: ErrorCode::ArchiveDamaged,
+        message: "setup.zip is damaged".into(),
+    };
+    vec![
+        PeerEvent::InstallGameBegin {
+            game: game.clone(),
+            version: version(),
+            streamed,
+        },
+        progress(None, None),
+        progress(Some(3000), Some(12)),
+        PeerEvent::InstallGameFinished(installed(Some("1.4"))),
+        PeerEvent::InstallGameFailed {
+            game: game.clone(),
+            error: error(),
+            streamed,
+        },
+        PeerEvent::InstallGameCancelled {
+            game: game.clone(),
+            streamed,
+        },
+        PeerEvent::Queued {
+            game: game.clone(),
+            peer: peer(1),
+            position: 3,
+        },
+        PeerEvent::UninstallGameBegin { game: game.clone() },
+        PeerEvent::UninstallGameFinished { game: game.clone() },
+        PeerEvent::UninstallGameFailed {
+            game: game.clone(),
+            error: error(),
+        },
+    ]
+}
+
+fn events_of_games() -> Vec<PeerEvent> {
+    let game = game();
+    vec![
         PeerEvent::VerifyFinished(verified(true)),
         PeerEvent::VerifyFinished(verified(false)),
         PeerEvent::VerifyFailed {
@@ -228,6 +310,11 @@ fn events_of_trouble() -> Vec<PeerEvent> {
         PeerEvent::GameRefused {
             folder: "CON".into(),
             reason: "a device name".into(),
+        },
+        PeerEvent::RecoveryReport {
+            game: game(),
+            path: "/srv/games/x/.local.backup".into(),
+            what: RecoveryFinding::Foreign,
         },
         PeerEvent::PeerDistrusted {
             peer: Some(peer(2)),
@@ -266,7 +353,10 @@ pub(crate) fn replies() -> Vec<Reply> {
         name: "pc-7".into(),
         addr: addr(),
     };
-    let cancelled = PeerEvent::DownloadGameFilesCancelled { game: game() };
+    let cancelled = PeerEvent::DownloadGameFilesCancelled {
+        game: game(),
+        streamed: false,
+    };
     let help = CommandHelp {
         usage: "list".into(),
         does: "every game".into(),

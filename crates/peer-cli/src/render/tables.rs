@@ -1,6 +1,8 @@
 //! Tables and lists for people: what replies hold.
 
-use lanspread_peer::{GameDetails, GameState, GameView, PeerView, Status};
+use lanspread_peer::{
+    GameDetails, GameState, GameView, OperationKind, OperationView, PeerView, Status,
+};
 
 use crate::{grammar::CommandHelp, render::human::percent, units};
 
@@ -8,14 +10,6 @@ pub(super) fn game_table(games: &[GameView]) -> String {
     if games.is_empty() {
         return "no games are known here yet".into();
     }
-    let state = |game: &GameView| match (game.state, game.installed) {
-        (GameState::Remote, false) => "",
-        (GameState::Remote, true) => "installed",
-        (GameState::Partial, _) => "partly here",
-        (GameState::Downloading, _) => "arriving",
-        (GameState::Downloaded, false) => "here",
-        (GameState::Downloaded, true) => "here, installed",
-    };
     let version = |version: &Option<_>| version.as_ref().map_or("-".into(), ToString::to_string);
     let rows = games.iter().map(|game| {
         [
@@ -23,7 +17,7 @@ pub(super) fn game_table(games: &[GameView]) -> String {
             game.name.clone(),
             version(&game.version),
             version(&game.latest_version),
-            state(game).to_owned(),
+            state(game),
             game.peers.to_string(),
             units::size(game.bytes),
         ]
@@ -32,6 +26,22 @@ pub(super) fn game_table(games: &[GameView]) -> String {
         ["ID", "NAME", "HERE", "LATEST", "STATE", "PEERS", "SIZE"],
         rows,
     )
+}
+
+/// What is here of a game, and which version is installed if that is another one.
+fn state(game: &GameView) -> String {
+    let here = match game.state {
+        GameState::Remote => None,
+        GameState::Partial => Some("partly here"),
+        GameState::Downloading => Some("arriving"),
+        GameState::Downloaded => Some("here"),
+    };
+    let installed = game.installed.then(|| match &game.installed_version {
+        Some(version) if game.version.as_ref() != Some(version) => format!("{version} installed"),
+        _ => "installed".to_owned(),
+    });
+    let words = here.map(str::to_owned).into_iter().chain(installed);
+    words.collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn game_files(details: &GameDetails) -> String {
@@ -89,20 +99,18 @@ pub(super) fn status_lines(status: &Status) -> String {
         format!("{} connected", units::count(status.peers, "peer")),
     ];
     for operation in &status.operations {
-        let done = percent(operation.bytes_done, operation.bytes_total);
-        let how = if operation.stalled {
-            "stalled".to_owned()
-        } else {
-            let peers = units::count(operation.peers, "peer");
-            format!("{} from {peers}", units::rate(operation.bytes_per_second))
-        };
-        let kind = operation.kind.as_str();
-        lines.push(format!("{}: {kind}, {done} %, {how}", operation.game));
+        lines.push(operation_line(operation));
     }
     for (game, transfers) in &status.outbound_transfers {
         lines.push(format!(
             "{game}: {} to others",
             units::count(*transfers, "transfer")
+        ));
+    }
+    for (game, waiting) in &status.queued_receivers {
+        lines.push(format!(
+            "{game}: {} in the queue for a streamed install",
+            units::count(*waiting, "receiver")
         ));
     }
     for (game, bytes) in &status.sent_bytes {
@@ -112,6 +120,24 @@ pub(super) fn status_lines(status: &Status) -> String {
         lines.push(format!("{game}: {} received", units::size(*bytes)));
     }
     lines.join("\n")
+}
+
+fn operation_line(operation: &OperationView) -> String {
+    let (game, kind) = (&operation.game, operation.kind.as_str());
+    let done = match operation.bytes_total {
+        0 => units::size(operation.bytes_done),
+        total => format!("{} %", percent(operation.bytes_done, total)),
+    };
+    let how = match operation.kind {
+        _ if operation.stalled => "stalled".to_owned(),
+        OperationKind::Download | OperationKind::StreamInstall => {
+            let peers = units::count(operation.peers, "peer");
+            format!("{} from {peers}", units::rate(operation.bytes_per_second))
+        }
+        OperationKind::Install => units::count_u64(operation.files_done, "file"),
+        _ => return format!("{game}: {kind}, {done}"),
+    };
+    format!("{game}: {kind}, {done}, {how}")
 }
 
 pub(super) fn help_lines(commands: &[CommandHelp]) -> String {

@@ -10,8 +10,12 @@ fn the_demo_passes_its_own_checks() {
     for told in [
         "They found each other",
         "kill -9",
-        "is byte for byte what was made",
+        "are byte for byte what was made",
         "from bob",
+        "version 1.0 is installed",
+        "version 2.0 is installed in the place of 1.0",
+        "The update fetched",
+        "dave's disk never held the archive",
     ] {
         assert!(demo.stdout.contains(told), "{told}: {}", demo.stdout);
     }

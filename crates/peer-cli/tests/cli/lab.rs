@@ -88,6 +88,33 @@ impl Place {
         fs::write(root.join("version.ini"), "1.0\n").unwrap();
     }
 
+    /// Puts a game here that is an archive of these files; returns what it installs.
+    pub(crate) fn has_archive(
+        &self,
+        game: &str,
+        version: &str,
+        files: &[(&str, usize)],
+    ) -> BTreeMap<PathBuf, Vec<u8>> {
+        let root = self.games().join(game);
+        fs::create_dir_all(&root).unwrap();
+        let mut builder = tar::Builder::new(fs::File::create(root.join("setup.eti")).unwrap());
+        let mut installed = BTreeMap::new();
+        for (path, bytes) in files {
+            let content = format!("{version} {path}\n").into_bytes();
+            let content: Vec<u8> = content.into_iter().cycle().take(*bytes).collect();
+            let mut header = tar::Header::new_gnu();
+            header.set_size(*bytes as u64);
+            header.set_mode(0o644);
+            builder
+                .append_data(&mut header, path, &content[..])
+                .unwrap();
+            installed.insert(PathBuf::from(path), content);
+        }
+        builder.finish().unwrap();
+        fs::write(root.join("version.ini"), format!("{version}\n")).unwrap();
+        installed
+    }
+
     /// The files of a game here, with their content.
     pub(crate) fn tree(&self, game: &str) -> BTreeMap<PathBuf, Vec<u8>> {
         let root = self.games().join(game);

@@ -7,7 +7,10 @@
 
 mod attach;
 mod demo;
+mod install;
 mod lab;
 mod shell;
+#[cfg(unix)]
+mod stream;
 mod transfer;
 mod usage;

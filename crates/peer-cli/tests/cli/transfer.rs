@@ -102,7 +102,7 @@ fn a_cancel_is_answered_when_the_payload_is_gone() {
     let cancelled = receiver.data(&format!("cancel {GAME}"));
     assert_eq!(
         cancelled,
-        json!({ "event": "download_cancelled", "game": GAME })
+        json!({ "event": "download_cancelled", "game": GAME, "streamed": false })
     );
     let told = receiver.seen.iter().rev().nth(1).unwrap();
     assert_eq!(

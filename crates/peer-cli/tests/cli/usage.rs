@@ -9,7 +9,7 @@ fn wrong_command_lines_are_refused() {
     for (arguments, names) in [
         (vec!["frobnicate"], "frobnicate"),
         (vec!["--frobnicate"], "--frobnicate"),
-        (vec!["install", "x"], "install"),
+        (vec!["install"], "<ID>"),
         (vec!["download"], "<ID>"),
         (vec!["download", "../x"], "../x"),
         (vec!["verify", "CON"], "CON"),

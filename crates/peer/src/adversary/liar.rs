@@ -52,6 +52,17 @@ pub(super) enum RunLie {
     Lacks,
 }
 
+/// How its answer to a request for a streamed install ends, after everything that it sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StreamEnd {
+    /// As a stream should.
+    Finished,
+    /// With a reset.
+    Reset,
+    /// Not at all.
+    Never,
+}
+
 /// Everything that it says unasked or asked, apart from what every peer says.
 pub(super) struct Lies {
     pub(super) wares: Wares,
@@ -62,6 +73,8 @@ pub(super) struct Lies {
     /// Whether the frames of the manifest come slowly, and never end.
     pub(super) manifest_drips: bool,
     pub(super) runs: RunLie,
+    /// The frames and bytes of its answer to `StreamInstall`, and what comes after them.
+    pub(super) expanded: (Vec<Bytes>, StreamEnd),
 }
 
 impl Lies {
@@ -73,6 +86,7 @@ impl Lies {
             manifest: manifest_of(wares),
             manifest_drips: false,
             runs: RunLie::None,
+            expanded: (Vec::new(), StreamEnd::Finished),
         }
     }
 
@@ -88,6 +102,11 @@ impl Lies {
 
     pub(super) fn pushes(mut self, frames: Vec<Bytes>) -> Self {
         self.pushes = frames;
+        self
+    }
+
+    pub(super) fn expanded(mut self, frames: Vec<Bytes>, end: StreamEnd) -> Self {
+        self.expanded = (frames, end);
         self
     }
 
@@ -134,8 +153,8 @@ pub(super) struct Liar {
 }
 
 impl Liar {
-    /// How many runs of chunks it was asked for.
-    pub(super) fn runs_asked(&self) -> usize {
+    /// How many runs of chunks and streamed installs it was asked for.
+    pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 }
@@ -204,6 +223,10 @@ impl Teller {
                 let data = self.lies.wares.run(first, count);
                 return self.send_run(data, send).await;
             }
+            Request::StreamInstall { .. } => {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                return self.send_expanded(send).await;
+            }
             _ => return Ok(()),
         };
         send.message(&answer).await?;
@@ -230,6 +253,22 @@ impl Teller {
             pending::<()>().await;
         }
         send.finish()
+    }
+
+    async fn send_expanded(&self, mut send: SendHalf) -> Result<(), WireError> {
+        send.message(&Answer::Expanding).await?;
+        let (frames, end) = &self.lies.expanded;
+        for frame in frames {
+            send.bytes(frame.clone()).await?;
+        }
+        match end {
+            StreamEnd::Finished => send.finish(),
+            StreamEnd::Reset => {
+                send.reset(ResetCode::Abandoned);
+                Ok(())
+            }
+            StreamEnd::Never => pending().await,
+        }
     }
 
     async fn send_run(&self, data: Bytes, mut send: SendHalf) -> Result<(), WireError> {

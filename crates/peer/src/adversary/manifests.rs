@@ -144,7 +144,7 @@ async fn no_false_manifest_is_taken_and_nothing_is_written() {
         let download = receiver.handle.download(request).await.unwrap();
         let failed = timeout(HONEST_DEADLINE, download).await.expect(what);
         assert!(failed.is_err(), "{what}");
-        assert_eq!(liar.runs_asked(), 0, "{what}");
+        assert_eq!(liar.asked(), 0, "{what}");
         let root = receiver.game_dir().join(game.as_str());
         assert!(!root.exists(), "{what}: {} was made", root.display());
     }

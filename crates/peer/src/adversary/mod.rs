@@ -6,6 +6,7 @@
 
 mod clients;
 mod connections;
+mod expanded;
 mod frames;
 mod liar;
 mod manifests;
@@ -113,13 +114,21 @@ impl RealPeer {
     }
 
     async fn start(games: &[&GameTree], change: impl FnOnce(&mut PeerConfig)) -> Self {
+        Self::start_with(Services::default(), games, change).await
+    }
+
+    async fn start_with(
+        services: Services,
+        games: &[&GameTree],
+        change: impl FnOnce(&mut PeerConfig),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = PeerConfig::isolated(dir.path());
         for game in games {
             game.write_to(&config.game_dir);
         }
         change(&mut config);
-        let handle = start_peer(config, Services::default(), None).await.unwrap();
+        let handle = start_peer(config, services, None).await.unwrap();
         let peer = Self { handle, dir };
         eventually("all games announced", || {
             peer.handle.context.shelf.shown().borrow().games.len() == games.len()
@@ -182,8 +191,13 @@ struct Wares {
 
 /// A game of this id whose one file has `count` bytes.
 fn game(id: &str, count: usize) -> (GameTree, Wares) {
-    let tree = tree(id, "1.0").file("big.pak", count);
-    let content = lanspread_testkit::bytes(&format!("{id}/1.0/big.pak"), count);
+    game_of(id, "big.pak", count)
+}
+
+/// A game of this id whose one file has this name and `count` bytes.
+fn game_of(id: &str, name: &str, count: usize) -> (GameTree, Wares) {
+    let tree = tree(id, "1.0").file(name, count);
+    let content = lanspread_testkit::bytes(&format!("{id}/1.0/{name}"), count);
     let sole = count as u64 <= CHUNK_BYTES;
     let hashes: Vec<Hash> = content
         .chunks(MIB)
@@ -191,7 +205,7 @@ fn game(id: &str, count: usize) -> (GameTree, Wares) {
         .map(|(data, offset)| chunk_hash(data, offset, sole))
         .collect();
     let file = FileEntry {
-        path: "big.pak".parse().unwrap(),
+        path: name.parse().unwrap(),
         size: count as u64,
         executable: false,
         hash: Hash::of(&content),

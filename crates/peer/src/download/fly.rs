@@ -344,6 +344,8 @@ impl Flight<'_> {
                 bytes_per_second: progress.bytes_per_second,
                 peers: progress.peers,
                 streamed: false,
+                files_done: None,
+                peer: None,
             });
     }
 }

@@ -30,6 +30,7 @@ use crate::{
     event::PeerEvent,
     fetch,
     operation::Progress,
+    recovery,
     shelf::Partial,
     view::DownloadSummary,
 };
@@ -94,8 +95,13 @@ impl Download {
             () = self.stops.any() => {}
         }
         // While it lives, the library looks away from the folder.
-        let _hold = context.home().library.hold(&game);
-        self.carry_out().await
+        let home = context.home();
+        let _hold = home.library.hold(&game);
+        let ended = self.carry_out().await;
+        if ended.is_err() {
+            home.refresh(&game).await;
+        }
+        ended
     }
 
     async fn carry_out(self) -> Result<DownloadSummary, OperationError> {
@@ -114,6 +120,8 @@ impl Download {
                 kept_bytes: bytes,
                 seconds: start.elapsed().as_secs_f64(),
                 peers: 0,
+                installing: false,
+                streamed: false,
             });
         };
         if !has_source && !open.stored.is_full() {
@@ -135,6 +143,8 @@ impl Download {
             kept_bytes,
             seconds: start.elapsed().as_secs_f64(),
             peers,
+            installing: false,
+            streamed: false,
         })
     }
 
@@ -306,14 +316,16 @@ pub(crate) fn tale(
     let game = game.clone();
     match end {
         Ok(summary) => Some(PeerEvent::DownloadGameFilesFinished(summary.clone())),
-        Err(OperationError::Cancelled { .. }) => {
-            Some(PeerEvent::DownloadGameFilesCancelled { game })
-        }
+        Err(OperationError::Cancelled { .. }) => Some(PeerEvent::DownloadGameFilesCancelled {
+            game,
+            streamed: false,
+        }),
         // It goes on after the next start.
         Err(OperationError::Stopped) => None,
         Err(error) => Some(PeerEvent::DownloadGameFilesFailed {
             game,
             error: error.failure(),
+            streamed: false,
         }),
     }
 }
@@ -392,7 +404,7 @@ impl Opener {
     ) -> Result<DownloadTransaction<RealDisk>, DownloadError> {
         let game = &self.request.game;
         let (disk, state) = (&self.home.disk, &self.context.state);
-        if let Err(error) = install::recover(&**disk, state, game) {
+        if let Err(error) = recovery::before_operation(&self.context, &self.home, game) {
             // What it says, `begin` says again if it matters.
             tracing::warn!(%game, %error, "recovery before a download failed");
         }

@@ -1,13 +1,10 @@
 //! When a download's progress is told: often enough to watch, rarely enough to be cheap.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lanspread_swarm::Progress as PlanProgress;
 
-use crate::operation::Progress;
-
-/// Between two progress events of one download.
-const TELL_INTERVAL: Duration = Duration::from_millis(250);
+use crate::operation::{Progress, TELL_INTERVAL};
 
 /// Turns a plan's counts into the progress that people see, and says when to tell it.
 #[derive(Debug)]
@@ -35,6 +32,8 @@ impl DownloadProgressTracker {
         let progress = Progress {
             bytes_done: plan.stored_bytes,
             bytes_total: plan.total_bytes,
+            files_done: 0,
+            files_total: 0,
             bytes_per_second: plan.bytes_per_second,
             peers: plan.peers_streaming as usize,
             stalled,

@@ -1,5 +1,6 @@
 //! Answering requests. One task per stream; it ends when the stream does, whoever ends it.
 
+mod expand;
 mod library;
 mod payload;
 mod subscription;
@@ -11,6 +12,8 @@ use lanspread_proto::{
     message::{Answer, Hello, KnownPeer, Refusal, RefusalCode, Request},
 };
 use tokio::sync::{Mutex, watch};
+
+pub(crate) use self::expand::ExpandQueue;
 
 use crate::{
     context::Context,
@@ -50,6 +53,9 @@ pub(crate) async fn answer(
         .message("request", limits::FIRST_FRAME_TIMEOUT)
         .await;
     let answered = match request {
+        Ok(Request::StreamInstall { game, manifest }) => {
+            expand::stream_install(&context, game, manifest, (send, receive)).await
+        }
         Ok(request) => dispatch(&context, &link, request, send, &introduced).await,
         Err(error @ WireError::Frame(_)) => {
             tracing::warn!(peer = %link.peer.short(), %error, "closing a connection that is not speaking the protocol");
@@ -121,6 +127,13 @@ fn known_peers(context: &Context, asking: &Link) -> Answer {
 async fn reply(mut send: SendHalf, answer: &Answer) -> Result<(), WireError> {
     send.message(answer).await?;
     send.finish()
+}
+
+fn no(code: RefusalCode, message: impl Into<String>) -> Refusal {
+    Refusal {
+        code,
+        message: message.into(),
+    }
 }
 
 async fn refuse(

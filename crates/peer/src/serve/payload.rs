@@ -15,7 +15,7 @@ use lanspread_proto::{
     message::{Answer, Refusal, RefusalCode},
 };
 
-use super::refuse;
+use super::{no, refuse};
 use crate::{
     context::{BUFFER_UNIT_BYTES, Context},
     shelf::Partial,
@@ -95,13 +95,6 @@ async fn send_portion(
             .await
         }
         Err(Refusal { code, message }) => refuse(send, code, message).await,
-    }
-}
-
-fn no(code: RefusalCode, message: impl Into<String>) -> Refusal {
-    Refusal {
-        code,
-        message: message.into(),
     }
 }
 

@@ -22,12 +22,22 @@ fn every_event_that_people_are_told_is_a_sentence() {
         "Age of Empires II: download failed: no reachable peer has cnctw",
         "Age of Empires II: download cancelled",
         "Age of Empires II: stalled at 250 B of 1.0 kB; it goes on by itself when a source returns",
+        "Age of Empires II: installing version 1.5",
+        "Age of Empires II: 25 % of 3.0 kB, 3 of 12 files",
+        "Age of Empires II: version 1.5 is installed in the place of 1.4, 12 files, 3.0 kB in 1s 500ms",
+        "Age of Empires II: install failed: setup.zip is damaged",
+        "Age of Empires II: install cancelled, and taken back",
+        "Age of Empires II: 0101010101 has others to serve first, place 3 in its queue",
+        "Age of Empires II: uninstalled",
+        "Age of Empires II: uninstall failed: setup.zip is damaged",
         "Age of Empires II: intact, 1.0 kB checked",
         "Age of Empires II: 1 file damaged or missing\n  data/one.bin\n\
          Age of Empires II: fetched again, and intact now",
         "Age of Empires II: could not be checked: no reachable peer has cnctw",
         "Age of Empires II: removed",
         "the folder \"CON\" is not announced: a device name",
+        "Age of Empires II: /srv/games/x/.local.backup is in the way of installs and not ours; \
+         it is left alone",
         "pc-7 (0202020202) is watched for Age of Empires II: it sent wrong bytes",
         "192.168.1.5:40123 is not used: it belongs to another party",
         "the server failed and is being restarted: it fell over",
@@ -52,6 +62,8 @@ fn progress_is_a_line_at_every_step() {
             bytes_per_second: 0,
             peers: 1,
             streamed: false,
+            files_done: None,
+            peer: None,
         };
         shown += usize::from(human.render(&Message::Event(progress)).is_some());
     }
@@ -71,6 +83,12 @@ fn games_are_a_table_whose_columns_line_up() {
          Age of Empires II  The Age  -     1.5                      2      1.5 GB\n\
          x                  The Age  1.4   1.5     here, installed  2      1.5 GB"
     );
+    let mut older = samples::game_view();
+    older.state = GameState::Partial;
+    older.installed = true;
+    older.installed_version = Some("1.4".parse().unwrap());
+    let table = tables::game_table(&[older]);
+    assert!(table.contains("partly here, 1.4 installed"), "{table}");
     assert_eq!(tables::game_table(&[]), "no games are known here yet");
 }
 
@@ -125,6 +143,8 @@ fn a_check_shows_how_far_it_is() {
         kind: OperationKind::Verify,
         bytes_done: 0,
         bytes_total: 0,
+        files_done: 0,
+        files_total: 0,
         bytes_per_second: 0,
         peers: 0,
         stalled: false,
