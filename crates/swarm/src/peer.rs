@@ -57,6 +57,8 @@ pub(crate) struct Peer {
     pub(crate) cursor: u32,
     /// Not asked for anything before this.
     pub(crate) backoff_until: Option<Instant>,
+    /// Asked before this only for what nobody else has.
+    pub(crate) only_rare_until: Option<Instant>,
     failures: u32,
     /// The state of the wanted chunks at which it had nothing to offer.
     pub(crate) dry_at: Option<u64>,
@@ -78,6 +80,7 @@ impl Peer {
             outstanding_bytes: 0,
             cursor: u32::MAX,
             backoff_until: None,
+            only_rare_until: None,
             failures: 0,
             dry_at: None,
             retries: BTreeMap::new(),

@@ -1,11 +1,13 @@
 //! Which chunks are wanted, how rare each is, and which run comes next.
 //!
-//! Rarity is the number of partial holders; those who hold everything count once for all chunks. The
+//! Rarity is the number of partial holders; those who hold everything count once for all chunks. A chunk
+//! that nobody holds in part but somebody is fetching is *expected*, and counts as held once. The
 //! index keeps, per block of 256 chunks, how many are wanted and a lower bound of their rarity, so that
 //! a pick among a million chunks looks at some thousand blocks at most, and usually at one chunk: the
 //! one after the last run.
 
 use fixedbitset::FixedBitSet;
+use lanspread_proto::limits::RUN_CHUNKS_MAX;
 use rand::{RngExt, rngs::StdRng};
 
 /// Chunks whose rarity is summed up in one entry.
@@ -13,6 +15,9 @@ const BLOCK: usize = 256;
 
 /// Random places that are tried before all blocks are looked at.
 const PROBES: u32 = 12;
+
+/// Chunks of a peer that are compared; of more, which are only had by a late joiner, any will do.
+const CANDIDATES_MAX: u32 = 4096;
 
 /// A stretch that goes on this far to both sides of a place is as good as any.
 const ELBOW_ROOM_MAX: u32 = 64;
@@ -57,7 +62,11 @@ pub(crate) struct Shelf {
     wanted_count: u32,
     full_holders: u32,
     partial_holders: Vec<u16>,
-    /// How many wanted chunks have so many partial holders.
+    /// Chunks without a partial holder that somebody is fetching.
+    expected: FixedBitSet,
+    /// Wanted chunks without a partial holder.
+    wanted_unheld: u32,
+    /// How many wanted chunks are so rare.
     by_rarity: Vec<u32>,
     blocks: Vec<Block>,
 }
@@ -71,6 +80,8 @@ impl Shelf {
             wanted_count: 0,
             full_holders: 0,
             partial_holders: vec![0; count],
+            expected: FixedBitSet::with_capacity(count),
+            wanted_unheld: 0,
             by_rarity: vec![0],
             blocks: vec![
                 Block {
@@ -106,7 +117,7 @@ impl Shelf {
         if self.full_holders > 0 {
             self.wanted_count
         } else {
-            self.wanted_count - self.by_rarity[0]
+            self.wanted_count - self.wanted_unheld
         }
     }
 
@@ -121,8 +132,9 @@ impl Shelf {
         if self.wanted.put(at) {
             return;
         }
-        let rarity = self.partial_holders[at];
+        let rarity = self.rarity(at);
         self.wanted_count += 1;
+        self.wanted_unheld += u32::from(self.partial_holders[at] == 0);
         self.by_rarity[usize::from(rarity)] += 1;
         let block = &mut self.blocks[at / BLOCK];
         block.rarity_min = if block.wanted == 0 {
@@ -140,8 +152,9 @@ impl Shelf {
             return;
         }
         self.wanted.remove(at);
-        let rarity = self.partial_holders[at];
+        let rarity = self.rarity(at);
         self.wanted_count -= 1;
+        self.wanted_unheld -= u32::from(self.partial_holders[at] == 0);
         self.by_rarity[usize::from(rarity)] -= 1;
         let block = &mut self.blocks[at / BLOCK];
         block.wanted -= 1;
@@ -200,25 +213,54 @@ impl Shelf {
         }
     }
 
+    /// Somebody is fetching a chunk; tells whether that is news.
+    pub(crate) fn expect(&mut self, chunk: u32) -> bool {
+        let at = chunk as usize;
+        let news = at < self.bytes.len() && self.partial_holders[at] == 0;
+        let news = news && !self.expected.contains(at);
+        if news {
+            self.change(at, |shelf| shelf.expected.insert(at));
+        }
+        news
+    }
+
+    /// Nobody has come to hold a chunk that was expected.
+    pub(crate) fn no_longer_expect(&mut self, chunk: u32) {
+        let at = chunk as usize;
+        self.change(at, |shelf| shelf.expected.remove(at));
+    }
+
     fn add_holder(&mut self, at: usize) {
-        self.set_rarity(at, self.partial_holders[at] + 1);
-        self.blocks[at / BLOCK].stale = true;
+        self.change(at, |shelf| {
+            shelf.partial_holders[at] += 1;
+            shelf.expected.remove(at);
+        });
     }
 
     fn remove_holder(&mut self, at: usize) {
-        self.set_rarity(at, self.partial_holders[at] - 1);
+        self.change(at, |shelf| shelf.partial_holders[at] -= 1);
     }
 
-    fn set_rarity(&mut self, at: usize, rarity: u16) {
-        let before = std::mem::replace(&mut self.partial_holders[at], rarity);
+    fn rarity(&self, at: usize) -> u16 {
+        self.partial_holders[at].max(u16::from(self.expected.contains(at)))
+    }
+
+    /// Changes how rare a chunk is.
+    fn change(&mut self, at: usize, change: impl FnOnce(&mut Self)) {
+        let (before, unheld_before) = (self.rarity(at), self.partial_holders[at] == 0);
+        change(self);
+        let (rarity, unheld) = (self.rarity(at), self.partial_holders[at] == 0);
         if self.by_rarity.len() <= usize::from(rarity) {
             self.by_rarity.push(0);
         }
         if self.wanted.contains(at) {
             self.by_rarity[usize::from(before)] -= 1;
             self.by_rarity[usize::from(rarity)] += 1;
+            self.wanted_unheld -= u32::from(unheld_before);
+            self.wanted_unheld += u32::from(unheld);
             let block = &mut self.blocks[at / BLOCK];
             block.rarity_min = block.rarity_min.min(rarity);
+            block.stale |= rarity > before && before == block.rarity_min;
         }
     }
 
@@ -240,14 +282,17 @@ impl Shelf {
     }
 
     /// How many chunks a run from `first` has: wanted ones that the peer holds, no less rare than the
-    /// first, within `bytes_max` (but at least one).
+    /// first, within `bytes_max` (but at least one) and [`RUN_CHUNKS_MAX`].
     pub(crate) fn extend(&self, first: u32, held: &Held, bytes_max: u64) -> u32 {
-        let rarity = self.partial_holders[first as usize];
+        let rarity = self.rarity(first as usize);
         let mut bytes = self.bytes(first);
         let mut end = first + 1;
-        while (end as usize) < self.bytes.len() && self.is_wanted(end) && held.contains(end) {
+        let last = first
+            .saturating_add(RUN_CHUNKS_MAX)
+            .min(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+        while end < last && self.is_wanted(end) && held.contains(end) {
             bytes += self.bytes(end);
-            let as_rare = self.partial_holders[end as usize] <= rarity;
+            let as_rare = self.rarity(end as usize) <= rarity;
             if bytes > bytes_max || (bytes > GRAIN_BYTES && !as_rare) {
                 break;
             }
@@ -256,8 +301,8 @@ impl Shelf {
         end - first
     }
 
-    /// The least rarity of a wanted chunk that somebody holds.
-    fn rarest(&self) -> Option<u16> {
+    /// The least rarity of a wanted chunk, of those that somebody may hold.
+    pub(crate) fn rarest(&self) -> Option<u16> {
         let nobody = usize::from(self.full_holders == 0);
         let found = self
             .by_rarity
@@ -268,9 +313,7 @@ impl Shelf {
     }
 
     fn fits(&self, chunk: u32, held: &Held, rarity: u16) -> bool {
-        self.is_wanted(chunk)
-            && self.partial_holders[chunk as usize] == rarity
-            && held.contains(chunk)
+        self.is_wanted(chunk) && self.rarity(chunk as usize) == rarity && held.contains(chunk)
     }
 
     /// How far the nearer end of the stretch around a chunk is. In the middle of a long stretch a run
@@ -284,49 +327,89 @@ impl Shelf {
             .unwrap_or(ELBOW_ROOM_MAX)
     }
 
+    /// Looks at everything that may be asked for.
     fn scan(&mut self, held: &Held, cursor: u32, rarest: u16, rng: &mut StdRng) -> Option<u32> {
-        let start = rng.random_range(0..self.blocks.len());
-        let mut best: Option<(u16, u32)> = None;
-        for at in (start..self.blocks.len()).chain(0..start) {
-            self.refresh(at);
-            let block = self.blocks[at];
-            if block.wanted == 0 || best.is_some_and(|(rarity, _)| rarity <= block.rarity_min) {
-                continue;
-            }
-            let found = self.scan_block(at, held, rng);
-            if let Some((rarity, _)) = found
-                && best.is_none_or(|(before, _)| rarity < before)
-            {
-                best = found;
-                if rarity == rarest {
-                    break;
-                }
-            }
-        }
-        let (rarity, chunk) = best?;
+        let chunk = match held {
+            Held::Everything => self.scan_blocks(rarest, rng)?,
+            Held::Only(bits) => self.scan_held(bits, rng)?,
+        };
+        let rarity = self.rarity(chunk as usize);
         Some(if self.fits(cursor, held, rarity) {
             cursor
         } else {
-            chunk
+            self.grain_start(chunk, held, rarity)
         })
     }
 
-    /// A random one of the rarest chunks in a block that the peer holds.
-    fn scan_block(&self, at: usize, held: &Held, rng: &mut StdRng) -> Option<(u16, u32)> {
-        let useful = || self.wanted_in(at).filter(|chunk| held.contains(*chunk));
-        let rarity = useful()
-            .map(|chunk| self.partial_holders[chunk as usize])
-            .min()?;
-        let equals = || useful().filter(|chunk| self.partial_holders[*chunk as usize] == rarity);
-        let chosen = rng.random_range(0..equals().count());
-        equals().nth(chosen).map(|chunk| (rarity, chunk))
+    /// Where the stretch of small chunks around a chunk begins: a run from its middle would leave crumbs.
+    fn grain_start(&self, chunk: u32, held: &Held, rarity: u16) -> u32 {
+        let (mut start, mut bytes) = (chunk, 0);
+        while let Some(before) = start.checked_sub(1)
+            && self.fits(before, held, rarity)
+            && bytes + self.bytes(before) < GRAIN_BYTES
+        {
+            bytes += self.bytes(before);
+            start = before;
+        }
+        start
+    }
+
+    /// A random one of the rarest wanted chunks of those with a bit; of thousands, some are looked at.
+    fn scan_held(&self, bits: &FixedBitSet, rng: &mut StdRng) -> Option<u32> {
+        let words = self.wanted.as_slice().len();
+        let start = rng.random_range(0..words.max(1));
+        let mut best: Option<(u16, u32)> = None;
+        let (mut equals, mut seen) = (0, 0);
+        for word in (start..words).chain(0..start) {
+            let mut left = self.wanted.as_slice()[word] & bits.as_slice().get(word).unwrap_or(&0);
+            while left != 0 && seen < CANDIDATES_MAX {
+                let at = word * usize::BITS as usize + left.trailing_zeros() as usize;
+                left &= left - 1;
+                seen += 1;
+                let rarity = self.rarity(at);
+                let is_rarer = best.is_none_or(|(before, _)| rarity < before);
+                if is_rarer {
+                    equals = 0;
+                } else if best.is_some_and(|(before, _)| rarity > before) {
+                    continue;
+                }
+                equals += 1;
+                if is_rarer || rng.random_range(0..equals) == 0 {
+                    best = Some((rarity, u32::try_from(at).ok()?));
+                }
+            }
+        }
+        best.map(|(_, chunk)| chunk)
+    }
+
+    /// A random one of the rarest wanted chunks.
+    fn scan_blocks(&mut self, rarest: u16, rng: &mut StdRng) -> Option<u32> {
+        let start = rng.random_range(0..self.blocks.len());
+        for at in (start..self.blocks.len()).chain(0..start) {
+            if self.blocks[at].wanted == 0 || self.blocks[at].rarity_min > rarest {
+                continue;
+            }
+            self.refresh(at);
+            if self.blocks[at].rarity_min == rarest {
+                return self.scan_block(at, rarest, rng);
+            }
+        }
+        None
+    }
+
+    /// A random one of the wanted chunks in a block that are this rare.
+    fn scan_block(&self, at: usize, rarity: u16, rng: &mut StdRng) -> Option<u32> {
+        let equals = || {
+            self.wanted_in(at)
+                .filter(|chunk| self.rarity(*chunk as usize) == rarity)
+        };
+        let chosen = rng.random_range(0..equals().count().max(1));
+        equals().nth(chosen)
     }
 
     fn refresh(&mut self, at: usize) {
         if self.blocks[at].stale {
-            let rarities = self
-                .wanted_in(at)
-                .map(|chunk| self.partial_holders[chunk as usize]);
+            let rarities = self.wanted_in(at).map(|chunk| self.rarity(chunk as usize));
             self.blocks[at].rarity_min = rarities.min().unwrap_or(0);
             self.blocks[at].stale = false;
         }
@@ -412,6 +495,16 @@ mod tests {
                 "from {first}"
             );
         }
+    }
+
+    #[test]
+    fn a_run_has_no_more_chunks_than_a_request_may() {
+        let count = RUN_CHUNKS_MAX + 10;
+        let mut shelf = Shelf::new(vec![1; count as usize]);
+        (0..count).for_each(|chunk| shelf.want(chunk));
+        shelf.join(&Held::Everything);
+        let runs = |first| shelf.extend(first, &Held::Everything, u64::MAX);
+        assert_eq!((runs(0), runs(RUN_CHUNKS_MAX)), (RUN_CHUNKS_MAX, 10));
     }
 
     #[test]

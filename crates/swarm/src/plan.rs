@@ -31,6 +31,9 @@ use crate::{
     words::{Action, Holding, Input, PlanConfig, PlanFailure, Progress, RequestId},
 };
 
+/// A chunk that others were fetching and that nobody has after this is as rare as it was.
+const EXPECTED_FOR: Duration = Duration::from_secs(5);
+
 /// A peer that was silent for longer is not shown as streaming.
 const STREAMING_WITHIN: Duration = Duration::from_secs(2);
 
@@ -52,6 +55,8 @@ pub struct Plan {
     stored: ChunkSet,
     stored_bytes: u64,
     rate: Rate,
+    /// Chunks that others are fetching, and until when that is believed, soonest first.
+    expected: VecDeque<(Instant, u32)>,
     /// Moves on whenever a chunk is wanted again, so that peers without anything to offer look anew.
     wanted_again: u64,
     /// Somebody could be asked for so many bytes, had there not been too much outstanding.
@@ -105,6 +110,7 @@ impl Plan {
             unstored_bytes: 0,
             stored,
             rate: Rate::new(now),
+            expected: VecDeque::new(),
             wanted_again: 0,
             choked_at: None,
             strikes: BTreeMap::new(),
@@ -133,6 +139,7 @@ impl Plan {
             Input::PeerJoined { peer, has } => self.peer_joined(now, peer, has),
             Input::PeerGained { peer, chunks } => self.peer_gained(now, peer, &chunks),
             Input::PeerLeft { peer } => self.peer_left(now, peer),
+            Input::Expected { chunks } => self.others_fetch(now, &chunks),
             Input::RoundTrip { peer, rtt } => {
                 if let Some(peer) = self.peers.get_mut(&peer) {
                     peer.rtt = rtt;
@@ -247,6 +254,15 @@ impl Plan {
         }
         peer.dry_at = None;
         self.ask(now, id);
+    }
+
+    fn others_fetch(&mut self, now: Instant, chunks: &[ChunkRun]) {
+        let until = now + EXPECTED_FOR;
+        for chunk in chunks.iter().flat_map(|run| run.chunks()) {
+            if self.shelf.expect(chunk.get()) {
+                self.expected.push_back((until, chunk.get()));
+            }
+        }
     }
 
     fn peer_left(&mut self, now: Instant, id: PeerId) {

@@ -67,6 +67,12 @@ pub enum Input {
         /// Who.
         peer: PeerId,
     },
+    /// Others are fetching these chunks now, so that somebody will soon have them: they are as good as
+    /// held by one peer more. Forgotten after a while.
+    Expected {
+        /// Which.
+        chunks: Vec<ChunkRun>,
+    },
     /// A measured round trip.
     RoundTrip {
         /// To whom.
@@ -127,6 +133,10 @@ pub enum RunFailure {
     /// The peer serves others and asks to come back later; never counted against it.
     #[error("the peer was busy")]
     Busy,
+    /// The peer is sending these chunks to others, and would rather send what nobody has; `Expected` has
+    /// said which they are. Never counted against it.
+    #[error("the peer sends that to others first")]
+    Elsewhere,
     /// The peer does not have these chunks; it is not asked for them again until it says that it has.
     #[error("the peer did not have it")]
     NotHere,
@@ -233,6 +243,7 @@ mod tests {
         let causes = [
             (RunFailure::Refused, "the peer refused"),
             (RunFailure::Busy, "the peer was busy"),
+            (RunFailure::Elsewhere, "the peer sends that to others first"),
             (RunFailure::NotHere, "the peer did not have it"),
             (RunFailure::Reset, "the stream was reset"),
             (RunFailure::GameChanged, "the game changed at the peer"),

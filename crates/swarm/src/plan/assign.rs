@@ -85,6 +85,9 @@ impl Plan {
         let Some(peer) = self.peers.get_mut(&id) else {
             return false;
         };
+        if peer.only_rare_until.is_some_and(|until| now < until) && self.shelf.rarest() != Some(0) {
+            return false;
+        }
         if peer.dry_at != Some(self.wanted_again) {
             if let Some(first) = self.shelf.pick(&peer.held, peer.cursor, &mut self.rng) {
                 let count = self.shelf.extend(first, &peer.held, run_bytes);

@@ -7,7 +7,7 @@ use lanspread_proto::{PeerId, limits};
 use super::{Phase, Plan};
 use crate::{
     flight::Flight,
-    peer::BACKOFF_MAX,
+    peer::{BACKOFF_MAX, Peer},
     words::{Action, RequestId},
 };
 
@@ -27,6 +27,9 @@ impl Plan {
             if now.saturating_duration_since(peer.last_progress) >= PATROL {
                 peer.rate.add(now, 0);
             }
+        }
+        while let Some((_, chunk)) = self.expected.pop_front_if(|(until, _)| *until <= now) {
+            self.shelf.no_longer_expect(chunk);
         }
         let late: Vec<(RequestId, PeerId)> = self
             .flights
@@ -51,7 +54,8 @@ impl Plan {
         if !self.flights.is_empty() {
             self.wake_by(now + PATROL);
         }
-        let ends = self.peers.values().filter_map(|peer| peer.backoff_until);
+        let pauses = |peer: &Peer| [peer.backoff_until, peer.only_rare_until];
+        let ends = self.peers.values().flat_map(pauses).flatten();
         if let Some(until) = ends.filter(|until| *until > now).min() {
             self.wake_by(until);
         }

@@ -11,6 +11,9 @@ use crate::{
     words::{Action, PlanFailure, RequestId, RunFailure},
 };
 
+/// For so long a peer that has better things to send is asked for nothing that others have.
+const ONLY_RARE: Duration = Duration::from_millis(250);
+
 impl Plan {
     // # Bytes and chunks
 
@@ -163,6 +166,10 @@ impl Plan {
                 ));
                 self.shelf
                     .leave(&std::mem::replace(&mut peer.held, nothing));
+            }
+            RunFailure::Elsewhere => {
+                peer.only_rare_until = Some(now + ONLY_RARE);
+                self.wake_by(now + ONLY_RARE);
             }
             RunFailure::Busy => self.back_off(now, id, BUSY_BACKOFF_MAX),
             RunFailure::ConnectionLost => self.back_off(now, id, BACKOFF_MAX),
