@@ -35,6 +35,19 @@ check: fmt-check clippy test deny doc
 test-ten:
     for run in 1 2 3 4 5 6 7 8 9 10; do cargo nextest run --workspace || exit 1; done
 
+# A thousand random sequences of operations against a model; about ten minutes.
+random-sequences COUNT="1000" SEED="0":
+    LANSPREAD_SEQUENCES={{COUNT}} LANSPREAD_SEED={{SEED}} cargo test -p lanspread-peer --test installs -- \
+        --nocapture random_sequences
+
+# Entries of 3 GiB in the fast formats: 12 GiB of disk, and minutes.
+big-archives:
+    cargo test --release -p lanspread-archive --test round_trip -- --ignored --test-threads 1
+
+# Unpacking against what the decoding libraries do by themselves: `just unpack-speed 500 5` (MB, runs).
+unpack-speed *ARGUMENTS:
+    cargo run --release -p lanspread-archive --example unpack_speed -- {{ARGUMENTS}}
+
 # The whole job on one machine.
 demo:
     cargo run --release --bin lanspread -- demo
@@ -46,3 +59,19 @@ static:
 # Figures over real processes and network namespaces (needs root): `just measure speed`, or all of them.
 measure *WHAT:
     python3 scripts/measure.py {{WHAT}}
+
+# A real process killed at every operation of every transaction, and at every one of its recovery.
+crash-sweep:
+    LANSPREAD_CRASH_SWEEP_WHOLE=1 cargo nextest run -p lanspread-install -E 'test(kill_sweep)' --no-capture
+
+# Fuzzes each target of fuzz/ for a minute: readers of archives, documents, frames, paths.
+fuzz-short *ARGS:
+    scripts/fuzz_short.sh {{ARGS}}
+
+# Many real peers in containers, every scenario of scenarios/README.md (needs root).
+scenarios *ARGS:
+    scripts/run_scenarios.py --build-image {{ARGS}}
+
+# One scenario: `just scenario S39`, `just scenario S39 --backend netns --repeat 3`.
+scenario *ARGS:
+    scripts/run_scenarios.py --build-image {{ARGS}}

@@ -3,10 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if cargo nextest --version >/dev/null 2>&1; then
-    # CI machines are shared and slow at times: what fails there is tried once more, and told as FLAKY.
-    profile=default
-    if [ -n "${CI:-}" ]; then profile=ci; fi
-    cargo nextest run --workspace --profile "$profile"
+    cargo nextest run --workspace
     cargo test --workspace --doc
 else
     cargo test --workspace

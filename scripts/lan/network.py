@@ -51,11 +51,11 @@ class Network:
         if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("tc"):
             raise CannotRun("hosts are network namespaces: this needs root, `ip` and `tc`")
         self.switch = f"{self.run}-switch"
-        _ip("netns", "add", self.switch)
+        ip("netns", "add", self.switch)
         try:
-            _ip("-n", self.switch, "link", "add", "lan", "mtu", str(MTU_BYTES), "type", "bridge",
-                "stp_state", "0", "mcast_snooping", "0")
-            _ip("-n", self.switch, "link", "set", "lan", "up")
+            ip("-n", self.switch, "link", "add", "lan", "mtu", str(MTU_BYTES), "type", "bridge",
+               "stp_state", "0", "mcast_snooping", "0")
+            ip("-n", self.switch, "link", "set", "lan", "up")
         except BaseException:
             self.close()
             raise
@@ -65,19 +65,19 @@ class Network:
         number = len(self.hosts) + 1
         host = Host(f"{self.run}-{name}", f"{SUBNET}.{number}")
         port = f"port{number}"
-        _ip("netns", "add", host.namespace)
+        ip("netns", "add", host.namespace)
         self.hosts.append(host)
-        _ip("-n", self.switch, "link", "add", port, "mtu", str(MTU_BYTES), "type", "veth",
-            "peer", "name", "eth0", "mtu", str(MTU_BYTES), "netns", host.namespace)
-        _ip("-n", self.switch, "link", "set", port, "master", "lan", "up")
-        _ip("-n", host.namespace, "link", "set", "lo", "up")
-        _ip("-n", host.namespace, "link", "set", "eth0", "up")
-        _ip("-n", host.namespace, "address", "add", f"{host.address}/24",
-            "broadcast", f"{SUBNET}.255", "dev", "eth0")
-        _ip("-n", host.namespace, "route", "add", "default", "dev", "eth0")
+        ip("-n", self.switch, "link", "add", port, "mtu", str(MTU_BYTES), "type", "veth",
+           "peer", "name", "eth0", "mtu", str(MTU_BYTES), "netns", host.namespace)
+        ip("-n", self.switch, "link", "set", port, "master", "lan", "up")
+        ip("-n", host.namespace, "link", "set", "lo", "up")
+        ip("-n", host.namespace, "link", "set", "eth0", "up")
+        ip("-n", host.namespace, "address", "add", f"{host.address}/24",
+           "broadcast", f"{SUBNET}.255", "dev", "eth0")
+        ip("-n", host.namespace, "route", "add", "default", "dev", "eth0")
         if mbit is not None:
-            _shape(host.namespace, "eth0", mbit)
-            _shape(self.switch, port, mbit)
+            shape(host.namespace, "eth0", mbit)
+            shape(self.switch, port, mbit)
         return host
 
     def close(self) -> None:
@@ -102,17 +102,24 @@ def sweep() -> None:
             subprocess.run(["ip", "netns", "delete", entry.name], capture_output=True, check=False)
 
 
-def _shape(namespace: str, device: str, mbit: int) -> None:
+def shape(namespace: str | None, device: str, mbit: int) -> None:
+    """Lets a device send no more than that many Mbit/s, with a queue as a cheap switch has it.
+
+    The device is the machine's own if there is no namespace.
+    """
+    inside = ["-n", namespace] if namespace else []
     burst = max(BURST_BYTES_MIN, mbit * 125)  # what one millisecond carries
-    _call("tc", "-n", namespace, "qdisc", "add", "dev", device, "root", "tbf",
-          "rate", f"{mbit}mbit", "burst", str(burst), "limit", str(QUEUE_BYTES))
+    call("tc", *inside, "qdisc", "replace", "dev", device, "root", "tbf",
+         "rate", f"{mbit}mbit", "burst", str(burst), "limit", str(QUEUE_BYTES))
 
 
-def _ip(*arguments: str) -> None:
-    _call("ip", *arguments)
+def ip(*arguments: str) -> None:
+    """Calls `ip`; raises `CannotRun` with what it said."""
+    call("ip", *arguments)
 
 
-def _call(*command: str) -> None:
+def call(*command: str) -> None:
+    """Runs a program to its end; raises `CannotRun` with what it said."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CannotRun(f"`{' '.join(command)}`: {done.stderr.strip()}")

@@ -8,9 +8,10 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, BinaryIO
 
 from .report import CheckFailed
 
@@ -60,10 +61,24 @@ class Usage:
     cpu_seconds: float
 
 
+def start_here(
+    command: list[str], stderr: BinaryIO, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Starts a process of this machine, in its own process group: a Ctrl-C in the terminal is ours to pass on."""
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+        env=environment, process_group=0,
+    )
+
+
 class Peer:
     """A running process. It is a shell unless the command line says another verb."""
 
-    def __init__(self, name: str, command: list[str], log: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, command: list[str], log: Path, environment: dict[str, str],
+        start: Callable[..., Any] | None = None,
+    ) -> None:
+        """`start` takes what `start_here` takes and returns what behaves like its process."""
         self.name = name
         self.command = command
         self.log = log
@@ -75,11 +90,7 @@ class Peer:
         self._ended = False
         self._changed = threading.Condition()
         with log.open("ab") as stderr:
-            # Its own process group: a Ctrl-C in the terminal is ours to pass on.
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
-                env=environment, process_group=0,
-            )
+            self.process = (start or start_here)(command, stderr, environment)
         self._reader = threading.Thread(target=self._read, name=f"{name} stdout", daemon=True)
         self._reader.start()
 
@@ -143,6 +154,11 @@ class Peer:
         with self._changed:
             return len(self._events)
 
+    def all_events(self) -> list[Event]:
+        """Every event so far."""
+        with self._changed:
+            return list(self._events)
+
     def events(self, name: str, since: int = 0, **fields: Any) -> list[Event]:
         """Every event of this name with these fields."""
         with self._changed:
@@ -171,6 +187,23 @@ class Peer:
 
         described = f"{name} {fields}" if fields else name
         return self._wait(look, timeout, described)
+
+    def wait_any(
+        self, names: tuple[str, ...], timeout: float, since: int, where: Callable[[Json], bool]
+    ) -> Event:
+        """The first event with one of these names for which `where` holds."""
+        position = since
+
+        def look() -> Event | None:
+            nonlocal position
+            while position < len(self._events):
+                event = self._events[position]
+                position += 1
+                if event.name in names and where(event.data):
+                    return event
+            return None
+
+        return self._wait(look, timeout, " or ".join(names))
 
     def wait_ready(self, timeout: float = 60.0) -> Event:
         """The `ready` event."""
