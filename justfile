@@ -60,6 +60,13 @@ static:
 measure *WHAT:
     python3 scripts/measure.py {{WHAT}}
 
+# lanspread beside libtorrent, nginx with curl, and rsync (needs root): `just bench shaped-8`, or more than an hour.
+bench *WHAT:
+    scripts/install_bench_tools.sh
+    python3 -m venv target/bench
+    target/bench/bin/pip install --quiet --requirement scripts/bench/requirements.txt
+    target/bench/bin/python scripts/bench_lan.py {{WHAT}}
+
 # A real process killed at every operation of every transaction, and at every one of its recovery.
 crash-sweep:
     LANSPREAD_CRASH_SWEEP_WHOLE=1 cargo nextest run -p lanspread-install -E 'test(kill_sweep)' --no-capture
