@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .games import MIB
-from .network import Host, Network, run_name
+from .network import Host, Network, call, run_name
 from .peer import Peer
 from .report import CannotRun, Outcome, check
 
@@ -80,6 +80,7 @@ class Lab:
     outcome: Outcome
     peers: list[Peer] = field(default_factory=list)
     _folders: list[Path] = field(default_factory=list)
+    _mounts: list[Path] = field(default_factory=list)
     _network: Network | None = None
     _disk: Path | None = None
     _memory: Path | None = None
@@ -129,6 +130,16 @@ class Lab:
         home.games.mkdir(parents=True, exist_ok=True)
         return home
 
+    def own_disk(self, name: str, size: int) -> Path:
+        """A fresh file system in memory that nobody else uses, so that what lies there can be counted."""
+        if os.geteuid() != 0:
+            raise CannotRun("a disk of its own needs root")
+        folder = self.disk / name
+        folder.mkdir()
+        call("mount", "-t", "tmpfs", "-o", f"size={size}", f"lanspread-{name}", str(folder))
+        self._mounts.append(folder)
+        return folder
+
     # # Hosts
 
     def host(self, name: str, mbit: int | None = None) -> Host:
@@ -136,6 +147,11 @@ class Lab:
         if self._network is None:
             self._network = Network(run_name(self.outcome.name[:12]))
         return self._network.host(name, mbit)
+
+    def plug(self, host: Host, plugged: bool) -> None:
+        """Pulls a host's cable, or plugs it in again."""
+        assert self._network is not None
+        self._network.plug(host, plugged)
 
     # # Processes
 
@@ -221,6 +237,8 @@ class Lab:
             peer.close()
         if self._network is not None:
             self._network.close()
+        for folder in self._mounts:
+            subprocess.run(["umount", str(folder)], capture_output=True, check=False)
         for folder in self._folders:
             if self.settings.keep:
                 print(f"kept: {folder}")

@@ -80,6 +80,11 @@ class Network:
             shape(self.switch, port, mbit)
         return host
 
+    def plug(self, host: Host, plugged: bool) -> None:
+        """Pulls the host's cable out at the switch, or plugs it in again."""
+        port = f"port{self.hosts.index(host) + 1}"
+        ip("-n", self.switch, "link", "set", port, "up" if plugged else "down")
+
     def close(self) -> None:
         """Removes every namespace, with its links."""
         for namespace in [*(host.namespace for host in self.hosts), self.switch]:

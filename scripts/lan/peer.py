@@ -262,6 +262,21 @@ class Peer:
             cpu_seconds=ticks / os.sysconf("SC_CLK_TCK"),
         )
 
+    def threads(self) -> int:
+        """How many threads it has right now."""
+        return len(os.listdir(f"/proc/{self.process.pid}/task"))
+
+    def descriptors(self, under: Path | None = None) -> int:
+        """How many files, sockets and pipes it has open; with `under`, how many files below that folder."""
+        folder, count = Path(f"/proc/{self.process.pid}/fd"), 0
+        for name in os.listdir(folder):
+            try:
+                target = os.readlink(folder / name)
+            except FileNotFoundError:  # closed since it was listed
+                continue
+            count += under is None or target.startswith(f"{under}/")
+        return count
+
     def kill(self) -> None:
         """`kill -9`, and the end of it."""
         self.process.kill()

@@ -7,7 +7,7 @@ from typing import Callable
 
 from ..lab import Lab
 from ..report import Outcome
-from . import faults, life, meeting, transfer
+from . import faults, life, meeting, streams, transfer
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,12 @@ SCENARIOS = [
     Scenario("give-up", faults.give_up, fast=False),
     Scenario("flipped-byte", faults.flipped_byte),
     Scenario("only-source-corrupt", faults.only_source_corrupt),
+    Scenario("streamed-tree", streams.streamed_tree),
+    Scenario("streamed-leftovers", streams.streamed_leftovers),
+    Scenario("streamed-cut", streams.streamed_cut),
+    Scenario("streamed-speed", streams.streamed_speed),
+    Scenario("streamed-memory", streams.streamed_memory),
+    Scenario("streamed-queue", streams.streamed_queue),
     Scenario("cancel", life.cancel),
     Scenario("restart", life.restart),
     Scenario("two-processes", life.two_processes),
