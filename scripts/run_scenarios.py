@@ -37,8 +37,8 @@ SCENARIO_SECONDS_MAX = 300.0
 LONG_SECONDS_MAX = 1200.0
 
 # Every family, and few minutes: what CI runs.
-CI = ("S01", "S06", "S07", "S09", "S10", "S15", "S16", "S17", "S19", "S20", "S24", "S26", "S31", "S36",
-      "S37", "S39", "S43", "S48", "S49", "S51", "S54", "S55", "S58")
+CI = ("S01", "S06", "S07", "S08", "S09", "S10", "S15", "S16", "S17", "S19", "S20", "S21", "S24", "S26", "S30",
+      "S31", "S36", "S37", "S39", "S42", "S43", "S48", "S49", "S51", "S54", "S55", "S56", "S58")
 
 
 @dataclass(frozen=True)

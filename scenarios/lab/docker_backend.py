@@ -6,8 +6,10 @@ same folder and address. Its network namespace gets a name, `ip netns attach`, f
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -58,7 +60,7 @@ class DockerBackend:
     def sweep() -> None:
         """Removes containers, networks and names of runs that were killed."""
         client = docker.from_env()
-        for kind in (client.containers.list(all=True, filters={"label": LABEL}),
+        for kind in (client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True),
                      client.networks.list(filters={"label": LABEL})):
             for thing in kind:
                 labels = getattr(thing, "labels", None) or thing.attrs["Labels"]
@@ -89,7 +91,7 @@ class DockerBackend:
         """The engine keeps its networks apart; the chain for such rules lets these two through."""
         for source, target in ((one, other), (other, one)):
             rule = ["DOCKER-USER", "-i", source.bridge, "-o", target.bridge, "-j", "ACCEPT"]
-            subprocess.run(["iptables", "-I", *rule], check=True, capture_output=True)
+            subprocess.run(["iptables", "-w", "-I", *rule], check=True, capture_output=True)
             self._routes.append(rule)
 
     def machine(self, name: str, folder: Path, networks: list[Network], number: int) -> Machine:
@@ -127,8 +129,7 @@ class DockerBackend:
         try:
             ip("netns", "attach", namespace, str(process.pid))
             self._namespaces.append(namespace)
-            return [Port(namespace, f"eth{at}", None, _partner(namespace, f"eth{at}"), network.bridge)
-                    for at, network in enumerate(machine.networks)]
+            return [_port(namespace, machine.addresses[network.name], network) for network in machine.networks]
         except CannotRun:
             if process.ends_soon():
                 return []
@@ -148,14 +149,14 @@ class DockerBackend:
         for namespace in self._namespaces:
             subprocess.run(["ip", "netns", "delete", namespace], capture_output=True, check=False)
         for rule in self._routes:
-            subprocess.run(["iptables", "-D", *rule], capture_output=True, check=False)
+            subprocess.run(["iptables", "-w", "-D", *rule], capture_output=True, check=False)
         for network in self._networks:
             _remove(network)
         self._client.close()
 
 
 def _remove(thing: Any) -> None:
-    """Removes a container with whatever runs in it, or a network."""
+    """Removes a container with whatever runs in it, or a network, unless somebody else does."""
     try:
         if hasattr(thing, "kill"):
             thing.remove(force=True, v=True)
@@ -163,6 +164,19 @@ def _remove(thing: Any) -> None:
             thing.remove()
     except NotFound:
         pass
+    except APIError as error:
+        if error.status_code != HTTPStatus.CONFLICT:
+            raise
+
+
+def _port(namespace: str, address: str, network: Network) -> Port:
+    """The cable with this address: the engine numbers the devices of a container in any order."""
+    read = subprocess.run(["ip", "-n", namespace, "-json", "address", "show", "to", address],
+                          capture_output=True, text=True, check=False)
+    found = [entry["ifname"] for entry in json.loads(read.stdout or "[]") if entry.get("addr_info")]
+    if not found:
+        raise CannotRun(f"nothing in {namespace} has {address}: {read.stderr}")
+    return Port(namespace, found[0], None, _partner(namespace, found[0]), network.bridge)
 
 
 def _partner(namespace: str, device: str) -> str:

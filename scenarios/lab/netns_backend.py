@@ -73,7 +73,7 @@ class NetnsBackend:
         """The switch becomes both networks' router."""
         for network in (one, other):
             ip("-n", self._switch, "address", "add", f"{network.prefix}.254/24", "dev", network.bridge)
-        ip("netns", "exec", self._switch, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        ip("netns", "exec", self._switch, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
 
     def machine(self, name: str, folder: Path, networks: list[Network], number: int) -> Machine:
         """A namespace with a cable to each network."""
