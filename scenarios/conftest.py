@@ -15,7 +15,7 @@ from types import FrameType
 import pytest
 from lab import Lab
 from lab.docker_backend import DockerBackend
-from lab.lab import FOLDER_PREFIX
+from lab.lab import DISK, FOLDER_PREFIX
 from lab.machine import Backend
 from lab.netns_backend import NetnsBackend
 
@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     (NetnsBackend if config.getoption("--backend") == "netns" else DockerBackend).sweep()
     scratch = config.getoption("--scratch") or Path(tempfile.gettempdir())
-    for folder in scratch.glob(f"{FOLDER_PREFIX}*"):
+    for folder in [*scratch.glob(f"{FOLDER_PREFIX}*"), *DISK.glob(f"{FOLDER_PREFIX}*")]:
         match = re.match(rf"{FOLDER_PREFIX}lanspread-(\d+)-", folder.name)
         if match and not Path("/proc", match[1]).exists():
             for mounted in folder.glob("machines/*/games"):

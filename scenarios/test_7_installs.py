@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from lab import Game, Lab, Peer, same, same_installed
@@ -12,8 +13,12 @@ from lab.archives import damage_zip
 OLDER = (".lanspread.json", ".install_intent.json")
 OLDER_INDEX = ".lanspread_index.json"
 
-# Kills at the moment when the old version steps aside: some of them fall between the two renames.
-TURNS = 10
+# Where an install over an older version is cut, and which version must be there after the next start.
+POINTS = {"at the start": "old", "in the middle": "old", "unpacked": "old", "between the renames": "old",
+          "after both renames": "new", "deleting the old": "new"}
+
+# Some of these moments are shorter than a millisecond: so many kills may miss each.
+TURNS = 12
 
 
 def _installs(peer: Peer, game: Game) -> dict:
@@ -47,42 +52,68 @@ def test_S48_automatic_install(lab: Lab) -> None:
 
 
 def test_S49_install_killed(lab: Lab) -> None:
-    """An update's install is killed at its start, in its middle, near its end, and between its renames.
+    """Installs over an older version are killed at their start, in their middle, with everything unpacked but nothing
+    renamed, between the two renames, after both, and while the old version is deleted.
 
-    After each new start `local/` is the old version or the new one, whole; nothing of staging is left.
+    The disk shows each time that it was cut there; the next start makes it the old version in the first four, the
+    new one in the others, whole, and nothing of staging is left.
     """
-    old, new = lab.archive(mib=5, version="1.0"), lab.archive(mib=128, version="2.0")
-    peer = lab.peer("pc", has=[old]).ready()
-    _installs(peer, old)
-    new.copy_to(peer.games, keep="local")
-    for share in (0.0, 0.1, 0.5, 0.9):
-        peer.sees(new, 0, version="2.0")
-        peer.say(f"install {new.id}")
-        peer.either(("install_progress", "install_finished"), game=new.id, where=lambda data, share=share: (
-            data["event"] == "install_finished" or data["bytes_done"] >= share * (data["bytes_total"] or new.bytes)))
-        peer.kill()
-        _recovers(peer, {"1.0": old, "2.0": new}, new)
-    _installs(peer, new)
-    peer.say(f"uninstall {new.id}")
-    peer.wait("uninstall_finished", game=new.id)
-    _killed_between_renames(lab, peer)
-
-
-def _killed_between_renames(lab: Lab, peer: Peer) -> None:
-    """Versions take turns; the process is killed as soon as the old one steps aside."""
-    versions = {version: lab.archive("turns", mib=5, version=version) for version in ("1.0", "2.0")}
-    versions["1.0"].copy_to(peer.games)
-    peer.sees("turns", 0, version="1.0")
+    versions = {version: lab.archive(mib=mib, version=version) for version, mib in (("1.0", 31), ("2.0", 33))}
+    peer = lab.peer("pc", has=[versions["1.0"]], on_disk=True).ready()
     _installs(peer, versions["1.0"])
-    backup = peer.games / "turns" / ".local.backup"
-    for _ in range(TURNS):
-        installed = peer.sees("turns", 0)["installed_version"]
-        wanted = versions["2.0" if installed == "1.0" else "1.0"]
-        wanted.copy_to(peer.games, keep="local")
-        peer.sees("turns", 0, version=wanted.version)
-        peer.say("install turns")
-        peer.kill_when(lambda: backup.exists() or bool(peer.told("install_finished", game="turns")))
-        _recovers(peer, versions, wanted)
+    for point, survivor in POINTS.items():
+        for turn in range(TURNS):
+            before = peer.sees(versions["1.0"], 0)["installed_version"]
+            wanted = versions["2.0" if before == "1.0" else "1.0"]
+            if peer.sees(wanted, 0)["version"] != wanted.version:
+                wanted.copy_to(peer.games, keep="local")
+                peer.sees(wanted, 0, version=wanted.version)
+            found = _cut(peer, wanted, point)
+            _recovers(peer, versions, wanted)
+            if found == point:
+                break
+            print(f"{point}, turn {turn}: it was cut {found}")
+        assert found == point, f"none of {TURNS} kills hit the moment {point}"
+        after = peer.sees(wanted, 0)["installed_version"]
+        assert after == (wanted.version if survivor == "new" else before), f"cut {point}, {after} is installed"
+    _installs(peer, wanted)
+
+
+def _cut(peer: Peer, game: Game, point: str) -> str:
+    """Installs a game and kills the process as soon as the disk shows this point; where it was cut."""
+    root = peer.games / game.id
+    peer.say(f"install {game.id}")
+    ends = {"game": game.id, "version": game.version}
+    peer.kill_when(lambda: _point(root, game) == point or bool(
+        peer.told("install_finished", **ends) or peer.told("install_failed")))
+    peer.never("install_failed")
+    return _point(root, game)
+
+
+def _point(root: Path, game: Game) -> str:
+    """How far an install is, by the names in the game's folder and what is unpacked."""
+    assert game.installed is not None
+    if (root / ".local.trash").exists():
+        return "deleting the old"
+    if (root / ".local.backup").exists():
+        return "after both renames" if (root / "local").exists() else "between the renames"
+    staging = root / ".local.installing"
+    if not staging.exists():
+        return "outside of it"
+    unpacked = size_of(staging) / size_of(game.installed)
+    return "at the start" if unpacked < 0.3 else "in the middle" if unpacked < 1 else "unpacked"
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files under a folder that may change or go while it is looked at, but the markers of installs."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += 0 if name.startswith(".") else os.stat(os.path.join(path, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total
 
 
 def _recovers(peer: Peer, versions: dict[str, Game], downloaded: Game) -> None:

@@ -24,6 +24,9 @@ RESERVE = "1MiB"
 
 FOLDER_PREFIX = "lanspread-scenario-"
 
+# What lies here outlasts a restart of the machine, so it is no memory disk.
+DISK = Path("/var/tmp")
+
 
 class Lab:
     """Games, networks and peers of one scenario."""
@@ -31,7 +34,9 @@ class Lab:
     def __init__(self, backend: Backend, run: str, scratch: Path | None = None) -> None:
         self.backend = backend
         self.peers: list[Peer] = []
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{run}-", dir=scratch))
+        self._prefix = f"{FOLDER_PREFIX}{run}-"
+        self._disks: list[Path] = []
+        self.folder = Path(tempfile.mkdtemp(prefix=self._prefix, dir=scratch))
         self.logs = self.folder / "logs"
         self.logs.mkdir()
         self._networks: dict[str, Network] = {}
@@ -100,13 +105,16 @@ class Lab:
     def peer(
         self, name: str, *options: str, has: Iterable[Game] = (), networks: tuple[str, ...] = ("lan",),
         disk_mib: int | None = None, catalog: dict[str, Any] | None = None, party: Path | None = None,
-        verb: tuple[str, ...] = ("shell",), folder: Path | None = None, start: bool = True,
+        verb: tuple[str, ...] = ("shell",), folder: Path | None = None, start: bool = True, on_disk: bool = False,
     ) -> Peer:
         """A machine with these games, and the program started on it.
 
-        With `disk_mib` its games lie on a disk of that size; `folder` shares another machine's folders.
+        With `disk_mib` its games lie on a disk of that size; `folder` shares another machine's folders;
+        `on_disk` is for what needs a real disk, which a sync takes time on.
         """
         self._machines += 1
+        if on_disk:
+            folder = self._on_disk()
         home = folder or self.folder / "machines" / name
         (home / "games").mkdir(parents=True, exist_ok=True)
         if disk_mib is not None:
@@ -140,6 +148,11 @@ class Lab:
         return [peer.ready() for peer in peers]
 
     # # Disks
+
+    def _on_disk(self) -> Path:
+        """One more folder of this lab, on a disk."""
+        self._disks.append(Path(tempfile.mkdtemp(prefix=self._prefix, dir=DISK)))
+        return self._disks[-1]
 
     def _mount(self, folder: Path, mib: int) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "lanspread-scenario", folder],
@@ -184,4 +197,5 @@ class Lab:
         self.backend.close()
         for folder in self._mounts:
             subprocess.run(["umount", "-l", folder], capture_output=True, check=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in (self.folder, *self._disks):
+            shutil.rmtree(folder, ignore_errors=True)
