@@ -251,6 +251,16 @@ impl PeerGameDB {
         }
     }
 
+    /// Whether some peer serves all of this payload.
+    pub(crate) fn is_complete_at_any(&self, game: &GameId, manifest: ManifestId) -> bool {
+        let tables = self.lock();
+        let mut offers = tables
+            .peers
+            .values()
+            .filter_map(|remote| remote.games.get(game));
+        offers.any(|offer| offer.complete && offer.manifest == manifest)
+    }
+
     /// Every peer that serves this payload, and which chunks of it.
     pub(crate) fn holders(&self, manifest: ManifestId) -> Vec<(PeerId, Held)> {
         let tables = self.lock();

@@ -53,7 +53,7 @@ pub enum Request {
         /// The file's position in the manifest.
         file: u32,
     },
-    /// A run of chunks. Answered by [`Answer::Data`] and the raw bytes.
+    /// A run of chunks. Answered by [`Answer::Data`] and the raw bytes, or by [`Answer::Elsewhere`].
     GetGameFileChunk {
         /// Which payload.
         manifest: ManifestId,
@@ -99,6 +99,13 @@ pub enum Answer {
     Data {
         /// How many.
         bytes: u64,
+    },
+    /// Not this run now: others are being sent it, and there are chunks that nobody has been sent. Ask for
+    /// some of those, and for these whoever has them soon.
+    Elsewhere {
+        /// The chunks that others were sent first or are being sent, as [`Push::Chunks`] tells them: runs in
+        /// order, at most [`RUNS_PER_PUSH`].
+        out: Vec<(u32, u32)>,
     },
     /// Pushes follow.
     Subscribed,

@@ -108,6 +108,9 @@ fn answers() -> Vec<Answer> {
             empty_folders: vec![path("none")],
         }),
         Answer::Data { bytes: u64::MAX },
+        Answer::Elsewhere {
+            out: vec![(0, 1), (7, u32::MAX)],
+        },
         Answer::Subscribed,
         Answer::Expanding,
         Answer::Peers {

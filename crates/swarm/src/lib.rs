@@ -4,6 +4,7 @@
 //! * [`Plan`] is one download of one manifest. It promises that a chunk is wanted, in flight, or here,
 //!   never two of these; that it is asked for twice only when nothing else is left to ask; and that the
 //!   download finishes while one honest peer with every chunk stays reachable.
+//! * [`FirstCopies`] is the sender's side of many downloads of one payload: what it would rather send.
 //! * [`PeerTable`] is who is out there: whom to dial, when to try again, whom to ping, whom to drop.
 //!
 //! # Policy
@@ -14,16 +15,17 @@
 //!   and others by nobody. Few neighbours do no harm when they are *mutual*, as in a ring: the same
 //!   room with 12 of them takes 1.11. So the bound belongs to whoever decides on connections.
 //! * A source sends each byte once before any twice: it refuses what it has sent to another while two
-//!   or more are being sent what nobody had ([`RunFailure::Elsewhere`]), and says what is out
-//!   ([`Input::Expected`]). Eight receivers of 256 MiB at 100 Mbit/s, five seeds: at worst 1.05 floors,
+//!   or more are being sent what nobody had ([`FirstCopies`], [`RunFailure::Elsewhere`]), and says what
+//!   is out ([`Input::Expected`]). Eight receivers of 256 MiB at 100 Mbit/s, five seeds: at worst 1.05 floors,
 //!   against 1.25 when receivers tell each other every 100 ms what they ask for, and 1.47 without hints.
 //!
 //! [`simulate`] measured these; `docs/simulator.md` has the table and the commands.
 //!
-//! Both are machines with one way in (`handle`) and one way out (`poll_action`); time is an argument
+//! The plan and the table have one way in (`handle`) and one way out (`poll_action`); everywhere time is an argument
 //! and chance is a seed, so that the same inputs give the same actions. Neither ever believes a peer:
 //! a chunk counts when the driver says that its hash was right and that it is stored.
 
+mod firsts;
 mod flight;
 mod peer;
 mod pick;
@@ -33,6 +35,7 @@ pub mod simulate;
 mod table;
 mod words;
 
+pub use firsts::{AdmittedRun, FirstCopies};
 pub use plan::Plan;
 pub use table::{
     DropReason, LinkId, PeerTable, TableAction, TableConfig, TableInput, Whereabouts, WhyGone,

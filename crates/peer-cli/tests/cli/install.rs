@@ -131,9 +131,7 @@ fn one_shot_verbs_install_when_they_are_asked_to() {
     };
     ask(&["download", GAME, "--no-install"]).expect(0);
     assert!(b.tree(&local).is_empty());
-    let ended = ask(&["install", GAME]).expect(0);
-    let last = ended.json().pop().unwrap();
-    assert_eq!(last["event"], "install_finished", "{last}");
+    ask(&["install", GAME]).expect(0).event("install_finished");
     assert_eq!(b.tree(&local), installed);
     let refused = ask(&["remove", GAME]).expect(1);
     assert_eq!(refused.replies()[0]["error"]["code"], "installed");
@@ -187,11 +185,7 @@ fn an_install_that_fails_after_a_download_says_that_the_download_is_complete() {
     let ended = b
         .run(&["--peer", &address, "--json", "download", GAME])
         .expect(1);
-    let failed = ended
-        .json()
-        .into_iter()
-        .find(|line| line["event"] == "install_failed");
-    let failed = failed.expect("a failure is told");
+    let failed = ended.event("install_failed");
     assert_eq!(failed["error"]["code"], "archive_damaged", "{failed}");
     assert!(ended.stderr.contains("the download of"), "{}", ended.stderr);
     assert_eq!(b.tree(GAME), a.tree(GAME));
@@ -210,11 +204,8 @@ fn too_little_room_is_an_exit_code_of_its_own() {
     command.args(["--listen", "127.0.0.1:0", "--no-mdns", "--json"]);
     command.args(["--reserve", "9000TiB", "install", GAME]);
     let ended = run(&mut command).expect(4);
-    let failed = ended
-        .json()
-        .into_iter()
-        .find(|line| line["event"] == "install_failed");
-    assert_eq!(failed.unwrap()["error"]["code"], "disk_full");
+    let failed = ended.event("install_failed");
+    assert_eq!(failed["error"]["code"], "disk_full");
     assert!(is_tidy(&place));
     assert!(!place.games().join(GAME).join("local").exists());
 }

@@ -224,6 +224,13 @@ impl Ended {
         self.stdout.lines().map(parse).collect()
     }
 
+    /// The last event of this name. What else was told, and in which order, nobody promises.
+    pub(crate) fn event(&self, name: &str) -> Value {
+        let named = |line: &Value| line["event"] == name;
+        let told = self.json().into_iter().rfind(named);
+        told.unwrap_or_else(|| panic!("{name} is not told: {}", self.stdout))
+    }
+
     pub(crate) fn replies(&self) -> Vec<Value> {
         self.json()
             .into_iter()

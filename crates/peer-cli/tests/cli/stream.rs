@@ -198,8 +198,7 @@ fn archives_of_real_tools_are_installed_without_ever_being_here() {
             "install_finished",
         ];
         assert_eq!(told(&lines), order, "{format}");
-        let finished = lines.last().unwrap();
-        assert_eq!(finished["event"], "install_finished");
+        let finished = ended.event("install_finished");
         let bytes: usize = FILES.iter().map(|(_, bytes)| bytes).sum();
         assert_eq!(
             (&finished["version"], &finished["files"], &finished["bytes"]),
@@ -269,12 +268,11 @@ fn stream(place: &Place, source: &str) -> Ended {
 /// A streamed install from here to there fails, and the source is idle at once.
 fn assert_fails(from: &Place, to: &Place) {
     let mut source = from.shell(&[]);
-    let lines = stream(to, &source.address()).expect(1).json();
+    let ended = stream(to, &source.address()).expect(1);
     assert_idle_soon(&mut source);
-    let failed = lines.last().unwrap();
-    assert_eq!(failed["event"], "download_failed", "{failed}");
+    let failed = ended.event("download_failed");
     assert_eq!(failed["error"]["code"], "all_sources_failed", "{failed}");
-    assert_eq!(*told(&lines).last().unwrap(), "download_failed");
+    assert_eq!(told(&ended.json()).last(), Some(&"download_failed"));
     source.quit().expect(0);
 }
 

@@ -8,6 +8,11 @@ use lanspread_proto::{
 };
 use tokio::time::timeout;
 
+use crate::{
+    session,
+    transport::{CloseCode, Link, RecvHalf},
+};
+
 use super::{
     Adversary, MIB, PATIENCE, RealPeer, Wares, ask, closed, frame_of, game, refusal, send_raw,
 };
@@ -152,4 +157,66 @@ async fn a_client_that_never_introduces_itself_is_sent_away() {
     closed(&mut streams).await;
     assert_eq!(peer.handle.peer_count(), 0);
     peer.serves(&wares).await;
+}
+
+/// Asks for a run and takes nothing of the answer, which therefore stays under way.
+async fn begin_run(link: &Link, wares: &Wares, first: u32) -> (RecvHalf, Answer) {
+    let run = Request::GetGameFileChunk {
+        manifest: wares.payload.id(),
+        first,
+        count: 8,
+    };
+    let mut stream = session::request(link, &run).await.unwrap();
+    let answer = session::answer(&mut stream).await.unwrap();
+    (stream, answer)
+}
+
+/// The room waits for every byte that the only source sends twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_two_are_sent_what_nobody_had_nobody_is_sent_a_second_copy() {
+    let (peer, wares) = peer_with_a_game(48 * MIB).await;
+    let clients = [Adversary::new(), Adversary::new(), Adversary::new()];
+    let mut links = Vec::new();
+    for client in &clients {
+        links.push(client.call(&peer).await);
+    }
+    let [(a, _), (b, _), (c, _)] = &links[..] else {
+        unreachable!()
+    };
+    let (to_a, answer) = begin_run(a, &wares, 0).await;
+    assert!(matches!(answer, Answer::Data { .. }), "{answer:?}");
+    let (second, answer) = begin_run(c, &wares, 0).await;
+    assert!(
+        matches!(answer, Answer::Data { .. }),
+        "one other is not enough: {answer:?}"
+    );
+    drop(second);
+    let (_to_b, answer) = begin_run(b, &wares, 8).await;
+    assert!(matches!(answer, Answer::Data { .. }), "{answer:?}");
+    let (_, answer) = begin_run(c, &wares, 4).await;
+    assert_eq!(answer, Answer::Elsewhere { out: vec![(0, 16)] });
+    let (_to_c, answer) = begin_run(c, &wares, 24).await;
+    assert!(
+        matches!(answer, Answer::Data { .. }),
+        "that went to nobody: {answer:?}"
+    );
+    // What a receiver does not take after all, or takes away with it, may go to the next.
+    drop(to_a);
+    served_soon(c, &wares, 4).await;
+    b.close(CloseCode::Goodbye);
+    served_soon(a, &wares, 8).await;
+}
+
+/// Asks until the source has noticed what became of the others.
+async fn served_soon(link: &Link, wares: &Wares, first: u32) {
+    timeout(PATIENCE, async {
+        while matches!(
+            begin_run(link, wares, first).await.1,
+            Answer::Elsewhere { .. }
+        ) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it is sent in the end");
 }

@@ -10,7 +10,9 @@ use std::{
 use lanspread_disk::RealDisk;
 use lanspread_install::DownloadTransaction;
 use lanspread_proto::{ChunkRun, ChunkSet, ManifestId, PeerId};
-use lanspread_swarm::{Action, Holding, Input, Plan, PlanConfig, PlanFailure, RequestId};
+use lanspread_swarm::{
+    Action, Holding, Input, Plan, PlanConfig, PlanFailure, RequestId, RunFailure,
+};
 use tokio::{
     sync::{broadcast, mpsc},
     task::AbortHandle,
@@ -181,6 +183,12 @@ impl Flight<'_> {
             Report::Finished { request } => {
                 self.requests.remove(&request);
                 self.handle(Input::RequestFinished { request });
+            }
+            Report::Elsewhere { request, out } => {
+                self.requests.remove(&request);
+                self.handle(Input::Expected { chunks: out });
+                let reason = RunFailure::Elsewhere;
+                self.handle(Input::RequestFailed { request, reason });
             }
             Report::Failed { request, reason } => {
                 self.requests.remove(&request);

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     context::{BUFFER_UNIT_BYTES, Context},
-    session::{answer, request},
+    session::{answer, check_runs, request},
     shelf::Partial,
     transport::{Link, RecvHalf, ResetCode, WireError},
 };
@@ -47,6 +47,11 @@ pub(super) enum Report {
     },
     /// All of the run came.
     Finished { request: RequestId },
+    /// Nothing came: the peer is sending these chunks to others.
+    Elsewhere {
+        request: RequestId,
+        out: Vec<ChunkRun>,
+    },
     /// The rest of the run will not come.
     Failed {
         request: RequestId,
@@ -64,6 +69,14 @@ pub(super) struct Receiver {
     pub(super) reports: mpsc::Sender<Report>,
     /// Every request and write under way: nothing is committed or removed before the last has ended.
     pub(super) tasks: TaskTracker,
+}
+
+/// How a request was answered.
+enum Answered {
+    /// By the run.
+    Run,
+    /// By the chunks that the peer is sending to others.
+    Elsewhere(Vec<ChunkRun>),
 }
 
 /// Neighbouring chunks and their bytes, as far as those came.
@@ -111,7 +124,8 @@ impl Receiver {
     /// Carries out one request and reports its end.
     pub(super) async fn fetch(self: Arc<Self>, id: RequestId, link: Link, run: ChunkRun) {
         let end = match self.receive(id, &link, run).await {
-            Ok(()) => Report::Finished { request: id },
+            Ok(Answered::Run) => Report::Finished { request: id },
+            Ok(Answered::Elsewhere(out)) => Report::Elsewhere { request: id, out },
             Err(error) => {
                 tracing::debug!(peer = %link.peer.short(), %error, "a request for chunks failed");
                 Report::Failed {
@@ -137,11 +151,19 @@ impl Receiver {
         id: RequestId,
         link: &Link,
         run: ChunkRun,
-    ) -> Result<(), WireError> {
+    ) -> Result<Answered, WireError> {
         let mut stream = request(link, &self.question(run)).await?;
         let expected = self.partial.map.run_bytes(run);
         match answer(&mut stream).await? {
             Answer::Data { bytes } if bytes == expected => {}
+            Answer::Elsewhere { out } => {
+                let map = &self.partial.map;
+                check_runs(map.count(), &out)?;
+                let run = |(first, count)| map.check_run(first, count);
+                return Ok(Answered::Elsewhere(
+                    out.into_iter().filter_map(run).collect(),
+                ));
+            }
             _ => {
                 return Err(WireError::Unexpected {
                     expected: "the bytes of the run",
@@ -166,7 +188,8 @@ impl Receiver {
             );
         }
         finished(writing).await;
-        incoming.end().await
+        incoming.end().await?;
+        Ok(Answered::Run)
     }
 
     fn question(&self, run: ChunkRun) -> Request {

@@ -1,6 +1,7 @@
 //! Answering requests. One task per stream; it ends when the stream does, whoever ends it.
 
 mod expand;
+mod firsts;
 mod library;
 mod payload;
 mod subscription;
@@ -13,7 +14,7 @@ use lanspread_proto::{
 };
 use tokio::sync::{Mutex, watch};
 
-pub(crate) use self::expand::ExpandQueue;
+pub(crate) use self::{expand::ExpandQueue, firsts::Firsts};
 
 use crate::{
     context::Context,
@@ -95,7 +96,15 @@ async fn dispatch(
             manifest,
             first,
             count,
-        } => payload::send_run(context, manifest, first, count, send).await,
+        } => {
+            let asked = payload::AskedRun {
+                peer: link.peer,
+                manifest,
+                first,
+                count,
+            };
+            payload::send_run(context, asked, send).await
+        }
         Request::Subscribe => subscription::push(context, send).await,
         Request::GetPeers => reply(send, &known_peers(context, link)).await,
         _ => {

@@ -4,18 +4,18 @@
 //! over all transfers, and sent as they are. A file that is no longer what was hashed resets the
 //! stream with `game_changed`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use lanspread_disk::{Disk, DiskError, DiskFile, RealDisk};
 use lanspread_library::LocalPayload;
 use lanspread_proto::{
-    ChunkMap, ChunkRun, ManifestId,
+    ChunkMap, ChunkRun, ManifestId, PeerId,
     limits::{self, LimitExceeded},
     message::{Answer, Refusal, RefusalCode},
 };
 
-use super::{no, refuse};
+use super::{firsts::SendingRun, no, refuse, reply};
 use crate::{
     context::{BUFFER_UNIT_BYTES, Context},
     shelf::Partial,
@@ -55,16 +55,45 @@ struct Portion {
     bytes: u64,
 }
 
+/// A request for a run of chunks; nothing of it is checked.
+pub(super) struct AskedRun {
+    pub(super) peer: PeerId,
+    pub(super) manifest: ManifestId,
+    pub(super) first: u32,
+    pub(super) count: u32,
+}
+
 pub(super) async fn send_run(
     context: &Arc<Context>,
-    manifest: ManifestId,
-    first: u32,
-    count: u32,
+    asked: AskedRun,
     send: SendHalf,
 ) -> Result<(), WireError> {
-    let found = Source::find(context, manifest).await;
-    let portion = found.and_then(|source| source.run(first, count));
-    send_portion(context, portion, send).await
+    let found = Source::find(context, asked.manifest).await;
+    let checked = found.and_then(|source| {
+        let run = source.check_run(asked.first, asked.count)?;
+        Ok((source, run))
+    });
+    let (source, run) = match checked {
+        Ok(checked) => checked,
+        Err(Refusal { code, message }) => return refuse(send, code, message).await,
+    };
+    let sending = match &source {
+        Source::Complete { payload, .. }
+            if !context
+                .game_db
+                .is_complete_at_any(payload.game(), payload.id()) =>
+        {
+            match context
+                .firsts
+                .admit(Instant::now(), asked.peer, payload, run)
+            {
+                Ok(sending) => Some(sending),
+                Err(out) => return reply(send, &Answer::Elsewhere { out }).await,
+            }
+        }
+        _ => None,
+    };
+    send_portion(context, source.run(run), sending, send).await
 }
 
 pub(super) async fn send_file(
@@ -74,37 +103,23 @@ pub(super) async fn send_file(
     send: SendHalf,
 ) -> Result<(), WireError> {
     let found = Source::find(context, manifest).await;
-    let portion = found.and_then(|source| source.file(file as usize));
-    send_portion(context, portion, send).await
-}
-
-async fn send_portion(
-    context: &Arc<Context>,
-    portion: Result<Portion, Refusal>,
-    send: SendHalf,
-) -> Result<(), WireError> {
-    match portion {
-        Ok(portion) => {
-            send_extents(
-                context,
-                &portion.source,
-                portion.extents,
-                portion.bytes,
-                send,
-            )
-            .await
-        }
+    match found.and_then(|source| source.file(file as usize)) {
+        Ok(portion) => send_portion(context, portion, None, send).await,
         Err(Refusal { code, message }) => refuse(send, code, message).await,
     }
 }
 
-async fn send_extents(
+async fn send_portion(
     context: &Arc<Context>,
-    source: &Source,
-    extents: Vec<Extent>,
-    bytes: u64,
+    portion: Portion,
+    mut sending: Option<SendingRun>,
     mut send: SendHalf,
 ) -> Result<(), WireError> {
+    let Portion {
+        source,
+        extents,
+        bytes,
+    } = portion;
     let transfer = context.ledger.begin(source.game());
     send.message(&Answer::Data { bytes }).await?;
     for piece in pieces(extents) {
@@ -121,7 +136,7 @@ async fn send_extents(
         match read {
             Ok(Ok(data)) => send.bytes(data).await?,
             Ok(Err(error)) => {
-                error.report(context, source);
+                error.report(context, &source);
                 send.reset(ResetCode::GameChanged);
                 return Ok(());
             }
@@ -130,6 +145,9 @@ async fn send_extents(
         }
         drop(buffers);
         transfer.sent(piece_bytes);
+        if let Some(sending) = &mut sending {
+            sending.sent(piece_bytes);
+        }
     }
     send.finish()
 }
@@ -154,8 +172,8 @@ impl Source {
         }
     }
 
-    /// A run of chunks.
-    fn run(self, first: u32, count: u32) -> Result<Portion, Refusal> {
+    /// A run of chunks that is here and within the limits.
+    fn check_run(&self, first: u32, count: u32) -> Result<ChunkRun, Refusal> {
         let over = |limit: LimitExceeded| no(RefusalCode::Limit, limit.to_string());
         let run = self.map().check_run(first, count).ok_or_else(|| {
             let chunks = self.map().count();
@@ -174,11 +192,16 @@ impl Source {
             let message = "not all of these chunks are here";
             return Err(no(RefusalCode::NotHere, message));
         }
-        Ok(Portion {
+        Ok(run)
+    }
+
+    /// A checked run.
+    fn run(self, run: ChunkRun) -> Portion {
+        Portion {
             extents: extents(self.map(), run),
+            bytes: self.map().run_bytes(run),
             source: self,
-            bytes,
-        })
+        }
     }
 
     /// A whole file.

@@ -105,7 +105,7 @@ impl Follower {
 
 /// Refuses runs that are too many, overlap or leave the payload, so that taking them in costs no more than
 /// the payload has chunks.
-fn check_runs(of: u32, runs: &[(u32, u32)]) -> Result<(), WireError> {
+pub(crate) fn check_runs(of: u32, runs: &[(u32, u32)]) -> Result<(), WireError> {
     let mut next = 0;
     let in_order = runs.iter().all(|(first, count)| {
         let follows = *first >= next;

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 pub(crate) use ask::{answer, fetch_manifest, request};
+pub(crate) use follow::check_runs;
 pub(crate) use liveness::run_ping_service;
 
 use crate::{
@@ -283,6 +284,7 @@ impl Session {
         let context = &self.context;
         let left = |told| {
             context.game_db.left(peer);
+            context.firsts.left(peer);
             context.tell_news(News::Left(peer));
             tracing::info!(%closed, name = member.name, "peer left");
             if told {

@@ -80,11 +80,10 @@ impl World<'_> {
             self.hosts[host as usize].asked.push(chunks.clone());
             self.announce_soon(host);
         }
-        let first = false;
         self.wires[wire as usize].coming.push_back(Job {
             request,
             chunks,
-            first,
+            admitted: None,
         });
         let arrives = self.now + self.scenario.room.round_trip;
         self.events.at(arrives, Event::Asked { wire, request });

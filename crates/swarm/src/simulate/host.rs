@@ -9,7 +9,7 @@ use std::{
 use lanspread_proto::{ChunkSet, Hash, PeerId};
 
 use super::network::{PortId, TransferId};
-use crate::{Plan, RequestId};
+use crate::{AdmittedRun, FirstCopies, Plan, RequestId};
 
 /// How a host treats those who ask it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,12 +57,8 @@ pub(super) struct Host {
 
 /// What a source has sent and to whom.
 pub(super) struct Ledger {
-    /// The first receiver of each chunk.
-    pub(super) first: Vec<Option<u32>>,
-    /// The chunks that went out for the first time lately, oldest first.
-    pub(super) lately: VecDeque<(Duration, u32)>,
-    /// Requests under way for what nobody was sent before, by wire.
-    pub(super) firsts: BTreeMap<u32, u32>,
+    /// By receiving host.
+    pub(super) firsts: FirstCopies<u32>,
     /// Chunks that went out at least once.
     pub(super) sent: ChunkSet,
 }
@@ -89,17 +85,15 @@ pub(super) struct Wire {
 pub(super) struct Job {
     pub(super) request: RequestId,
     pub(super) chunks: Range<u32>,
-    /// Whether it brings what its sender had sent to nobody.
-    pub(super) first: bool,
+    /// Set once a source sends it.
+    pub(super) admitted: Option<AdmittedRun<u32>>,
 }
 
 impl Ledger {
     /// Nothing sent yet.
     pub(super) fn new(chunks: u32) -> Self {
         Self {
-            first: vec![None; chunks as usize],
-            lately: VecDeque::new(),
-            firsts: BTreeMap::new(),
+            firsts: FirstCopies::new(chunks),
             sent: ChunkSet::empty(chunks),
         }
     }

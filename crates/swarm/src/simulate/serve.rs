@@ -1,6 +1,6 @@
 //! The senders' side of the room: slots, queues, and what goes over a wire.
 
-use lanspread_proto::ChunkRun;
+use std::ops::Range;
 
 use super::{
     events::Event,
@@ -10,12 +10,6 @@ use super::{
     world::{SOURCE, World},
 };
 use crate::{Input, RequestId, RunFailure};
-
-/// With so many others that a source serves with what it has sent to nobody, its wire is full of that.
-const FIRSTS_MIN: usize = 2;
-
-/// For so long a source says of a chunk that it is on its way.
-const LATELY: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Wire {
     /// Nothing on it.
@@ -50,10 +44,9 @@ impl World<'_> {
             self.wires[at].jobs.push_back(job);
             return;
         }
-        if let Some(out) = self.refuses(wire, &job) {
-            return self.refuse(wire, &job, out);
-        }
-        let job = self.note_sent(wire, job);
+        let Some(job) = self.admit(wire, job) else {
+            return;
+        };
         self.wires[at].jobs.push_back(job);
         if self.wires[at].transfer.is_none() && !self.wires[at].queued {
             self.hosts[src].queue.push_back(wire);
@@ -62,72 +55,42 @@ impl World<'_> {
         }
     }
 
-    /// Whether a source would rather send what nobody has; gives what is on its way. The first chunk
-    /// decides: who is refused knows then that it is out, and asks for another run next.
-    fn refuses(&self, wire: u32, job: &Job) -> Option<Vec<ChunkRun>> {
+    /// A source may refuse what it would rather not send now; then the job is over.
+    fn admit(&mut self, wire: u32, mut job: Job) -> Option<Job> {
         let Wire { src, dst, .. } = self.wires[wire as usize];
-        let ledger = self.hosts[src as usize].ledger.as_ref()?;
-        if self.scenario.manner.hints != Hints::Source {
-            return None;
+        let now = self.epoch + self.now;
+        let hints = self.scenario.manner.hints;
+        let Some(ledger) = &mut self.hosts[src as usize].ledger else {
+            return Some(job);
+        };
+        if hints != Hints::Source {
+            return Some(job);
         }
-        let sent = |chunk: u32| ledger.first[chunk as usize].is_some_and(|first| first != dst);
-        let others = ledger.firsts.keys().filter(|other| **other != wire).count();
-        if others < FIRSTS_MIN || !sent(job.chunks.start) {
-            return None;
+        match ledger.firsts.admit(now, dst, job.chunks.clone()) {
+            Ok(admitted) => {
+                job.admitted = Some(admitted);
+                Some(job)
+            }
+            Err(out) => {
+                self.refuse(dst, job.request, out);
+                None
+            }
         }
-        let mut out: Vec<u32> = ledger.lately.iter().map(|(_, chunk)| *chunk).collect();
-        out.extend(job.chunks.clone().filter(|chunk| sent(*chunk)));
-        out.sort_unstable();
-        out.dedup();
-        Some(self.runs(&out))
     }
 
-    fn refuse(&mut self, wire: u32, job: &Job, out: Vec<ChunkRun>) {
-        let dst = self.wires[wire as usize].dst;
-        let request = job.request;
+    fn refuse(&mut self, dst: u32, request: RequestId, out: Vec<Range<u32>>) {
         self.hosts[dst as usize].requests.remove(&request);
-        self.feed(dst, Input::Expected { chunks: out });
+        let chunks = out.into_iter().filter_map(|run| self.run_of(run)).collect();
+        self.feed(dst, Input::Expected { chunks });
         let reason = RunFailure::Elsewhere;
         self.feed(dst, Input::RequestFailed { request, reason });
     }
 
-    fn note_sent(&mut self, wire: u32, mut job: Job) -> Job {
-        let Wire { src, dst, .. } = self.wires[wire as usize];
-        let now = self.now;
-        let Some(ledger) = &mut self.hosts[src as usize].ledger else {
-            return job;
-        };
-        while ledger
-            .lately
-            .front()
-            .is_some_and(|(at, _)| *at + LATELY < now)
-        {
-            ledger.lately.pop_front();
-        }
-        for chunk in job.chunks.clone() {
-            if ledger.first[chunk as usize].is_none() {
-                ledger.first[chunk as usize] = Some(dst);
-                ledger.lately.push_back((now, chunk));
-                job.first = true;
-            }
-        }
-        if job.first {
-            *ledger.firsts.entry(wire).or_default() += 1;
-        }
-        job
-    }
-
-    /// A job is over, one way or another.
+    /// A job is over; what is left of it did not go out.
     fn over(&mut self, wire: u32, job: &Job) {
         let src = self.wires[wire as usize].src as usize;
-        if let Some(ledger) = &mut self.hosts[src].ledger
-            && job.first
-            && let Some(count) = ledger.firsts.get_mut(&wire)
-        {
-            *count -= 1;
-            if *count == 0 {
-                ledger.firsts.remove(&wire);
-            }
+        if let (Some(ledger), Some(admitted)) = (&mut self.hosts[src].ledger, &job.admitted) {
+            ledger.firsts.ended(admitted.clone(), job.chunks.clone());
         }
     }
 
@@ -140,22 +103,8 @@ impl World<'_> {
             && let Some(job) = jobs.remove(nth)
         {
             self.over(wire, &job);
-            self.give_back(wire, &job);
             if nth == 0 {
                 self.next_job(wire);
-            }
-        }
-    }
-
-    /// What a cancelled job did not bring may go to another as if for the first time.
-    fn give_back(&mut self, wire: u32, job: &Job) {
-        let Wire { src, dst, .. } = self.wires[wire as usize];
-        if let Some(ledger) = &mut self.hosts[src as usize].ledger {
-            for chunk in job.chunks.clone() {
-                let first = &mut ledger.first[chunk as usize];
-                if *first == Some(dst) {
-                    *first = None;
-                }
             }
         }
     }
@@ -167,7 +116,11 @@ impl World<'_> {
         for job in std::mem::take(&mut self.wires[at].jobs) {
             self.over(wire, &job);
         }
-        let src = self.wires[at].src as usize;
+        let Wire { src, dst, .. } = self.wires[at];
+        let src = src as usize;
+        if let Some(ledger) = &mut self.hosts[src].ledger {
+            ledger.firsts.left(dst);
+        }
         self.hosts[src].queue.retain(|other| *other != wire);
         self.release(wire);
         self.fill_slots(src);
