@@ -25,6 +25,15 @@ from .programs import Node, Program, Site
 PATIENCE_FLOORS = 3.0
 PATIENCE_SECONDS = 60.0
 
+# The first and the last seconds of a round, in which a swarm is not in full swing.
+EDGE_SECONDS = 4.0
+
+# Of the points of a curve, every fourth goes into the record: one a second.
+POINTS_KEPT = 4
+
+# Nobody tells when the last piece has left the source, so it is looked for.
+PIECES_INTERVAL = 0.1
+
 FOLDER_PREFIX = "lanspread-bench-"
 
 
@@ -168,6 +177,19 @@ class Gathering:
         for node in receivers:
             self.payload.check_copy(node.copy)
 
+    def _idle(self, names: list[str], mbit: int) -> dict[str, float]:
+        """For how long the receivers' links stood idle on average, in the beginning, at the end, and between."""
+        whole = max(self.round.receivers.values())
+        idle = {"idle begin": 0.0, "idle middle": 0.0, "idle end": 0.0}
+        before = 0.0, 0.0
+        for point in self._meter.points:
+            at = min(point.at, whole)
+            received = sum(point.traffic[name].received for name in names if name in point.traffic) / len(names)
+            part = "begin" if at < EDGE_SECONDS else "end" if before[0] >= whole - EDGE_SECONDS else "middle"
+            idle[f"idle {part}"] += (at - before[0]) - (received - before[1]) * 8 / 1e6 / mbit
+            before = at, received
+        return idle
+
     def elapsed(self) -> float:
         """Seconds since the first receiver began."""
         return time.monotonic() - min(self._began.values())
@@ -189,8 +211,10 @@ class Gathering:
             round_.source_cpu_seconds_per_gib = self._meter.costs(self.source.name).cpu_seconds * GIB / size
             counted = self.source.sent_bytes()
             round_.copies_counted = None if counted is None else counted / size
+        if self.mbit:
+            round_.notes |= self._idle([node.name for node in receivers], self.mbit)
         names = [node.name for node in receivers]
-        for point in self._meter.points:
+        for point in self._meter.points[::POINTS_KEPT]:
             received = [point.traffic[name].received for name in names if name in point.traffic]
             sent = point.traffic[self.source.name].sent if self.source.name in point.traffic else 0
             if received:
@@ -200,9 +224,15 @@ class Gathering:
                 round_.notes[what] = max(value, round_.notes.get(what, 0.0))
         check(round_.receivers, "nobody received anything")
 
-    def leave(self, node: Node) -> None:
-        """A node goes away for good."""
-        node.close()
+    def wait_sent_once(self, receivers: list[Node]) -> None:
+        """Returns once every piece is at one of the receivers at least."""
+        deadline = self.deadline()
+        while True:
+            held = [node.pieces() for node in receivers]
+            if all(held) and all(any(column) for column in zip(*held, strict=True)):
+                return
+            check(time.monotonic() < deadline, "the source has not sent every byte in time")
+            time.sleep(PIECES_INTERVAL)
 
     def describe(self) -> str:
         """What everybody said last."""

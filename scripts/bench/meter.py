@@ -11,9 +11,6 @@ from pathlib import Path
 
 INTERVAL = 0.25
 
-# One point a second is enough of a curve.
-POINT_SECONDS = 1.0
-
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -96,12 +93,9 @@ class Meter:
             return self._watched[name].link
 
     def _run(self) -> None:
-        noted = 0.0
         while not self._stop.wait(INTERVAL):
             self._sample()
-            if time.monotonic() - noted >= POINT_SECONDS - INTERVAL / 2:
-                noted = time.monotonic()
-                self._note_point()
+            self._note_point()
 
     def _sample(self) -> None:
         with self._lock:

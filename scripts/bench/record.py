@@ -35,7 +35,8 @@ A floor is the payload over one link, without headers, which cost 5 % more. *Cop
 over the payload as its link counts, which sees the headers of QUIC's packets but not most of TCP's (a segment that
 the kernel cuts late counts as one packet). CPU seconds are those of the processes, for each GiB of the payload, up to the
 moment when the last receiver had finished; a receiver of a swarm sends, too. lanspread and HTTPS encrypt, the others
-do not. Every round is in [{ROUNDS}]({ROUNDS}).
+do not. What others have taken of the machine includes the kernel's share of the network that it books on nobody;
+where it is large the figures say little. Every round is in [{ROUNDS}]({ROUNDS}).
 
 ![figures]({PLOT})
 """
@@ -97,7 +98,7 @@ class Record:
     def table(self, names: Sequence[str] | None = None) -> str:
         """One line per scenario and program."""
         head = ("scenario", "program", "seconds", "rounds", "in floors", "copies", "CPU s/GiB source, receiver",
-                "peak MiB source, receiver")
+                "peak MiB source, receiver", "machine taken by others")
         lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         known = self.known()
         for scenario in SCENARIOS:
@@ -134,7 +135,7 @@ def _rows(scenario: Scenario, known: Known, programs: list[str]) -> list[str]:
         first = f"{scenario.name}: {scenario.about}; {scenario.what}" if number == 0 else ""
         count = f"{len(told)}" + (f", {failed} failed" if failed else "")
         if not told:
-            lines.append(f"| {first} | {program} | – | {count} | | | | |")
+            lines.append(f"| {first} | {program} | – | {count} | | | | | |")
             continue
         seconds = [round_.notes.get("seconds", round_.last) for round_ in told]
         spread = f" ({min(seconds):.1f}–{max(seconds):.1f})" if len(seconds) > 1 else ""
@@ -144,7 +145,8 @@ def _rows(scenario: Scenario, known: Known, programs: list[str]) -> list[str]:
             f"| {_median(told, 'copies_on_link', 1, '.2f')} "
             f"| {_median(told, 'source_cpu_seconds_per_gib', 1, '.1f')}, "
             f"{_median(told, 'receiver_cpu_seconds_per_gib', 1, '.1f')} "
-            f"| {_median(told, 'source_memory_bytes', MIB, '.0f')}, {_median(told, 'receiver_memory_bytes', MIB, '.0f')} |")
+            f"| {_median(told, 'source_memory_bytes', MIB, '.0f')}, {_median(told, 'receiver_memory_bytes', MIB, '.0f')} "
+            f"| {_median(told, 'others_share', 1, '.0%')} |")
     return lines
 
 

@@ -18,9 +18,6 @@ from .programs import Node, Program
 RATE_MBIT = 100
 SLOW_MBIT = 10
 
-# What is on its way when a source leaves has been sent, but may not have arrived.
-LEAVES_AFTER_COPIES = 1.1
-
 # When one more host goes silent.
 STALLS_AT_SHARE = 0.1
 
@@ -115,16 +112,16 @@ def late(program: Program, payload: Payload) -> Round:
 
 
 def leaving(program: Program, payload: Payload) -> Round:
-    """The source leaves once it has sent every byte once."""
+    """The source leaves once every byte is at one of eight receivers."""
     with Gathering(program, payload, RATE_MBIT) as room:
         receivers = room.add_receivers(8)
 
         def story() -> None:
             room.acquaint()
             room.begin(receivers)
-            room.source.wait_sent(int(LEAVES_AFTER_COPIES * payload.bytes), room.deadline())
+            room.wait_sent_once(receivers)
             room.round.notes["left after"] = room.elapsed()
-            room.leave(room.source)
+            room.source.leave()
             room.finish(receivers, leaves=[room.source.name])
 
         return _watched(room, story)
@@ -265,7 +262,7 @@ def _shaped(count: int, at_most: float, size: int = 256 * MIB, mbit: int = RATE_
 
 
 def _trouble(name: str, tell: Tell, judge: Judge, what: str = "last receiver") -> Scenario:
-    about = (tell.__doc__ or "").strip().splitlines()[0]
+    about = (tell.__doc__ or "").strip().splitlines()[0].rstrip(".")
     return Scenario(name, about, one_file(256 * MIB), 8, RATE_MBIT, tell, judge, what=what)
 
 

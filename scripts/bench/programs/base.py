@@ -64,9 +64,13 @@ class Node(ABC):
         """The payload that it has sent, if it counts that."""
         return None
 
-    def wait_sent(self, sent_bytes: int, deadline: float) -> None:
-        """Waits until it has sent that much payload."""
-        raise CannotRun(f"{self.name} does not tell what it has sent")
+    def pieces(self) -> list[bool]:
+        """Which pieces are here, complete and in their place."""
+        raise CannotRun(f"{self.name} does not tell what it has")
+
+    def leave(self) -> None:
+        """Ends it as a user does."""
+        self.close()
 
     def cpu_seconds_at_end(self) -> float | None:
         """Processor time of a process that has ended by itself."""

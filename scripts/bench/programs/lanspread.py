@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from lan.games import CHUNK_BYTES, SENTINEL
+
 from ..payload import GAME, Payload
 from .base import READY_TIMEOUT, Node, Program, Site, first_line
 from .talker import TalkingNode
@@ -55,7 +57,28 @@ class LanspreadNode(TalkingNode):
     def sent_bytes(self) -> int | None:
         return int(self.peer.status()["sent_bytes"].get(GAME, 0))
 
+    def pieces(self) -> list[bool]:
+        return [piece for path in sorted(self.copy.rglob("*")) if path.is_file() and path.name != SENTINEL
+                for piece in written_chunks(path)]
+
     def notes(self) -> dict[str, float]:
         finished = self.peer.events("download_finished", game=GAME)
         return {"received_payload": self.peer.status()["received_bytes"].get(GAME, 0),
                 "seconds_told": finished[-1].data["seconds"] if finished else 0.0}
+
+
+def written_chunks(path: Path) -> list[bool]:
+    """Which chunks of a file have been written. Nothing is written that was not verified."""
+    size = path.stat().st_size
+    written = [False] * -(-size // CHUNK_BYTES)
+    with path.open("rb") as file:
+        begin = end = 0
+        while end < size:
+            try:
+                begin = os.lseek(file.fileno(), end, os.SEEK_DATA)
+            except OSError:  # only a hole is left
+                break
+            end = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
+            first, last = -(-begin // CHUNK_BYTES), len(written) if end == size else end // CHUNK_BYTES
+            written[first:last] = [True] * max(0, last - first)
+    return written

@@ -41,9 +41,8 @@ class TalkingNode(Node):
     def wait_share(self, share: float, deadline: float) -> None:
         self._wait("download_progress", deadline, share)
 
-    def wait_sent(self, sent_bytes: int, deadline: float) -> None:
-        self.peer.poll(self.sent_bytes, lambda sent: sent is not None and sent >= sent_bytes,
-                       max(0.0, deadline - time.monotonic()), f"{sent_bytes} bytes to be sent")
+    def leave(self) -> None:
+        self.peer.quit()
 
     def _wait(self, name: str, deadline: float, share: float) -> Event:
         return self.peer.wait_event(

@@ -53,6 +53,9 @@ class TorrentNode(TalkingNode):
                    "--torrent", str(torrent), "--game", GAME, *(["--seed"] if seed else [])]
         super().__init__(site, command, folder / GAME, "download")
 
+    def pieces(self) -> list[bool]:
+        return [digit == "1" for digit in self.peer.status()["pieces"]]
+
     def sent_bytes(self) -> int | None:
         return int(self.peer.status()["sent_bytes"])
 

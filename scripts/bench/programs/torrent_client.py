@@ -73,7 +73,11 @@ class Client:
             self.add(seed=False)
             return {}
         if command == "status":
-            return {"sent_bytes": self.torrent.status().total_payload_upload if self.torrent else 0}
+            if self.torrent is None:
+                return {"sent_bytes": 0, "pieces": ""}
+            status = self.torrent.status()
+            return {"sent_bytes": status.total_payload_upload,
+                    "pieces": "".join("1" if piece else "0" for piece in status.pieces)}
         return None
 
     def add(self, seed: bool) -> None:
