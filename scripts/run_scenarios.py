@@ -84,6 +84,8 @@ def main() -> int:
     except KeyboardInterrupt:
         interrupted = True
     print(f"\n{_summary(results)}")
+    if interrupted:
+        print(f"interrupted: {len(chosen) * arguments.repeat - len(results)} more did not run")
     _write_junit(arguments.junit, results)
     _write_times(arguments.backend, results)
     if interrupted:
