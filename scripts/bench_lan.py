@@ -19,19 +19,16 @@ import shlex
 import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from types import FrameType
 
 sys.dont_write_bytecode = True
 
-from bench.gathering import FOLDER_PREFIX, Round, require_memory  # noqa: E402
+from bench.gathering import Round, memory_folder, require_memory, sweep  # noqa: E402
 from bench.payload import make_payload  # noqa: E402
 from bench.programs import PROGRAMS, Program, make_programs  # noqa: E402
 from bench.record import Record, describe, machine  # noqa: E402
 from bench.scenarios import GROUPS, SCENARIOS, Scenario  # noqa: E402
-from lan import network  # noqa: E402
-from lan.lab import MEMORY_DISK  # noqa: E402
 from lan.report import CannotRun  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,14 +47,15 @@ def main() -> int:
         return 0
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
-    network.sweep()
+    sweep()
     chosen = [scenario for scenario in SCENARIOS if scenario.name in arguments.names]
     record = Record(arguments.out)
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     try:
         programs = make_programs(find_binary(arguments.binary))
         for scenario in chosen:
             run(scenario, [programs[name] for name in scenario.programs if name in arguments.programs],
-                record, arguments.runs)
+                record, arguments.runs, started)
     except Interrupted:
         return 130
     except CannotRun as error:
@@ -106,15 +104,15 @@ def find_binary(given: Path | None) -> Path:
     return max(built, key=lambda path: path.stat().st_mtime).resolve()
 
 
-def run(scenario: Scenario, programs: list[Program], record: Record, runs: int) -> None:
+def run(scenario: Scenario, programs: list[Program], record: Record, runs: int, started: str) -> None:
     """Tells one scenario with each program in turn, and notes it."""
     print(f"{scenario.name}: {scenario.about}", flush=True)
     require_memory(scenario.shape.bytes * (scenario.receivers + 3))
     circumstances = {
-        "date": datetime.date.today().isoformat(), "command": command(), "machine": machine(),
+        "date": started[:10], "run": started, "command": command(), "machine": machine(),
         "versions": {program.name: program.version() for program in programs}}
     rounds: dict[str, list[Round]] = {program.name: [] for program in programs}
-    folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=MEMORY_DISK))
+    folder = memory_folder()
     try:
         payload = make_payload(folder / "payload", scenario.shape)
         for number in range(runs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from lan import network
 from lan.games import copy_game
 from lan.lab import MEMORY_DISK
 from lan.machine import Moment
@@ -34,7 +36,7 @@ POINTS_KEPT = 4
 # Nobody tells when the last piece has left the source, so it is looked for.
 PIECES_INTERVAL = 0.1
 
-FOLDER_PREFIX = "lanspread-bench-"
+FOLDER_PREFIX = "lanspread-bench"
 
 
 @dataclass
@@ -78,7 +80,7 @@ class Gathering:
         self._watched: set[str] = set()
         self._began: dict[str, float] = {}
         self._moment = Moment.now()
-        self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=MEMORY_DISK))
+        self._folder = memory_folder()
         try:
             self._network = Network(run_name("bench"))
         except BaseException:
@@ -245,6 +247,20 @@ class Gathering:
             node.close()
         self._network.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def memory_folder() -> Path:
+    """A fresh folder in memory that names the process which must remove it."""
+    return Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}-{os.getpid()}-", dir=MEMORY_DISK))
+
+
+def sweep() -> None:
+    """Removes hosts and folders of runs that were killed before they could do it themselves."""
+    network.sweep()
+    for folder in MEMORY_DISK.glob(f"{FOLDER_PREFIX}-*-*"):
+        pid = folder.name.removeprefix(f"{FOLDER_PREFIX}-").partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def require_memory(bytes_needed: int) -> None:

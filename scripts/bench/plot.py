@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .record import PLOT, Record
-from .scenarios import SCENARIOS
+from .scenarios import COPIES, SCENARIOS
 
 COLOURS = {"lanspread": "#0b6e99", "libtorrent": "#d9822b", "https": "#7a7a7a", "rsync": "#b5b5b5"}
 LABELS = {"https": "nginx + curl"}
@@ -69,19 +69,20 @@ def _bars(axis: Any, record: Record, names: list[str], title: str) -> None:
 
 
 def _curves(axis: Any, record: Record, name: str) -> None:
-    """What a receiver's link has carried on average, and the source's, over time, in each program's first round."""
+    """What a receiver's link has carried on average, and the source's, over time, in each program's middle round."""
     axis.set_title(f"{name}: what the links have carried")
     axis.set_xlabel("seconds")
     axis.set_ylabel("MiB, headers included")
     known = record.known()
     for program, colour in COLOURS.items():
         told = known.rounds(name, program)
-        if not told or not told[0].curve or program in ("https", "rsync"):
+        if not told or program in COPIES:
             continue
-        seconds = [point[0] for point in told[0].curve]
-        axis.plot(seconds, [point[2] / MIB for point in told[0].curve], color=colour,
+        curve = sorted(told, key=lambda round_: round_.last)[len(told) // 2].curve
+        seconds = [point[0] for point in curve]
+        axis.plot(seconds, [point[2] / MIB for point in curve], color=colour,
                   label=f"{program}: received, mean of the receivers")
-        axis.plot(seconds, [point[1] / MIB for point in told[0].curve], color=colour, linestyle=":",
+        axis.plot(seconds, [point[1] / MIB for point in curve], color=colour, linestyle=":",
                   label=f"{program}: sent by the source")
     if axis.lines:
         axis.legend(fontsize=8)

@@ -28,7 +28,7 @@ INTRODUCTION = f"""\
 What `just bench` measures: hosts are network namespaces on one bridge (MTU 1500, each link shaped in both directions
 with `tbf`, 1 MiB of queue per port), sources and targets are in memory, every copy is compared with its source by
 SHA-256. Programs take turns within a scenario, and who begins changes from round to round. Medians, with the
-fastest and the slowest in brackets. What copies one by one is measured once where there are several receivers.
+fastest and the slowest in brackets; one figure is held against another only if both are of the same run. What copies one by one is measured once where there are several receivers.
 
 Seconds run from the moment when the first receiver is told to begin until the last one says that everything is there.
 A floor is the payload over one link, without headers, which cost 5 % more. *Copies* is what the source has sent
@@ -76,7 +76,8 @@ class Record:
         """Everything that was told."""
         return Known({name: {program: [Round(**told) for told in tellings]
                              for program, tellings in kept["rounds"].items()}
-                      for name, kept in self.scenarios.items()})
+                      for name, kept in self.scenarios.items()},
+                     {name: kept["run"] for name, kept in self.scenarios.items()})
 
     def figures(self, names: Sequence[str] | None = None) -> list[Figure]:
         """What must come of the scenarios that were told."""

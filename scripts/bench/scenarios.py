@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from lan.games import MIB
-from lan.report import Figure
+from lan.report import Figure, check
 
 from .gathering import Gathering, Round
 from .payload import Payload, Shape, many_files, one_file, spoil, tree
@@ -55,8 +55,9 @@ class Scenario:
 class Known:
     """The rounds of every scenario that has been told, to hold one against another."""
 
-    def __init__(self, rounds: Mapping[str, Rounds]) -> None:
-        self._rounds = rounds
+    def __init__(self, rounds: Mapping[str, Rounds], runs: Mapping[str, str]) -> None:
+        """`runs` names the run that each scenario was told in."""
+        self._rounds, self._runs = rounds, runs
 
     def rounds(self, scenario: str, program: str) -> list[Round]:
         """The rounds that went well."""
@@ -72,7 +73,9 @@ class Known:
         return median(round_.notes.get("seconds", round_.last) for round_ in told) if told else None
 
     def ratio(self, over: tuple[str, str], under: tuple[str, str]) -> float | None:
-        """One median over another."""
+        """One median over another; `None` also if they are not of the same run."""
+        if self._runs.get(over[0]) != self._runs.get(under[0]):
+            return None
         upper, lower = self.seconds(*over), self.seconds(*under)
         return upper / lower if upper is not None and lower is not None else None
 
@@ -170,6 +173,9 @@ def liar(program: Program, payload: Payload) -> Round:
             spoil(twin.root, (path for path, _ in payload.shape.files))
             room.begin(receivers)
             room.finish(receivers)
+            seen = sum(node.wrong_bytes_seen() for node in receivers)
+            room.round.notes["wrong pieces seen"] = seen
+            check(seen > 0, "nobody was sent a wrong byte")
 
         return _watched(room, story)
 
@@ -229,7 +235,7 @@ def judge_against_eight(name: str, at_most: float) -> Judge:
     """No more than this, over the same eight without trouble."""
     def judge(known: Known) -> list[Figure]:
         return _bound(f"{name}: over eight without trouble",
-                      known.ratio((name, "lanspread"), ("shaped-8", "lanspread")), "", at_most=at_most)
+                      known.ratio((name, "lanspread"), ("eight", "lanspread")), "", at_most=at_most)
     return judge
 
 
@@ -261,8 +267,8 @@ def _shaped(count: int, at_most: float, size: int = 256 * MIB, mbit: int = RATE_
         together(count, mbit), judge_together(count, at_most), EVERYTHING, COPIES if count > 1 else ())
 
 
-def _trouble(name: str, tell: Tell, judge: Judge, what: str = "last receiver") -> Scenario:
-    about = (tell.__doc__ or "").strip().splitlines()[0].rstrip(".")
+def _trouble(name: str, tell: Tell, judge: Judge, what: str = "last receiver", about: str | None = None) -> Scenario:
+    about = about or (tell.__doc__ or "").strip().splitlines()[0].rstrip(".")
     return Scenario(name, about, one_file(256 * MIB), 8, RATE_MBIT, tell, judge, what=what)
 
 
@@ -273,6 +279,7 @@ SCENARIOS = [
     _shaped(16, 26.5, 128 * MIB, 50),
     Scenario("unshaped", "one receiver, no limit on the link", tree(), 1, None, together(1, None),
              judge_unshaped, EVERYTHING),
+    _trouble("eight", together(8, RATE_MBIT), judge_nothing, about="the same eight without trouble"),
     _trouble("late", late, judge_late, "the ninth, since its own start"),
     _trouble("leaving", leaving, judge_leaving),
     _trouble("slow-link", slow_link, judge_against_eight("slow-link", 1.05), "last of the other seven"),
@@ -286,7 +293,7 @@ SCENARIOS = [
 
 GROUPS = {
     "shaped": ("shaped-1", "shaped-4", "shaped-8", "shaped-16"),
-    "trouble": ("shaped-8", "late", "leaving", "slow-link", "staller", "liar"),
+    "trouble": ("eight", "late", "leaving", "slow-link", "staller", "liar"),
     "small": ("one-file", "small-files"),
 }
 

@@ -68,6 +68,10 @@ class Node(ABC):
         """Which pieces are here, complete and in their place."""
         raise CannotRun(f"{self.name} does not tell what it has")
 
+    def wrong_bytes_seen(self) -> int:
+        """How often it was sent wrong bytes."""
+        raise CannotRun(f"{self.name} does not tell whether it was lied to")
+
     def leave(self) -> None:
         """Ends it as a user does."""
         self.close()

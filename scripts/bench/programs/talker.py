@@ -41,6 +41,9 @@ class TalkingNode(Node):
     def wait_share(self, share: float, deadline: float) -> None:
         self._wait("download_progress", deadline, share)
 
+    def wrong_bytes_seen(self) -> int:
+        return len(self.peer.events("peer_distrusted", reason="wrong_bytes", game=GAME))
+
     def leave(self) -> None:
         self.peer.quit()
 

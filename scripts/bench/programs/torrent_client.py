@@ -105,6 +105,8 @@ class Client:
                     self.event("ready", listen=self.arguments.address)
                 elif isinstance(alert, lt.torrent_finished_alert) and not self.arguments.seed:
                     self.event("download_finished", bytes=self.info.total_size())
+                elif isinstance(alert, lt.hash_failed_alert):
+                    self.event("peer_distrusted", reason="wrong_bytes")
                 elif isinstance(alert, (lt.listen_failed_alert, lt.torrent_error_alert, lt.file_error_alert)):
                     self.event("download_failed", error={"code": "internal", "message": alert.message()})
             if self.torrent is not None and time.monotonic() - told >= PROGRESS_SECONDS:
