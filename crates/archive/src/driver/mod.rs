@@ -61,20 +61,27 @@ pub(crate) fn open(
     })
 }
 
-/// Hands all of `reader` to `take` in pieces.
+/// Hands all of `reader` to `take` in pieces, all but the last one as large as there is room for: some
+/// decoders yield little at a time, and each piece costs a write or a frame.
 fn pump(
     reader: &mut dyn Read,
     watch: &Watch,
     piece: &mut [u8],
     mut take: impl FnMut(&[u8]) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
+    let mut filled = 0;
     loop {
         watch.check()?;
-        match reader.read(piece) {
-            Ok(0) => return Ok(()),
-            Ok(count) => take(&piece[..count])?,
+        match reader.read(&mut piece[filled..]) {
+            Ok(0) if filled == 0 => return Ok(()),
+            Ok(0) => return take(&piece[..filled]),
+            Ok(count) => filled += count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(watch.blame(error)),
+        }
+        if filled == piece.len() {
+            take(piece)?;
+            filled = 0;
         }
     }
 }
