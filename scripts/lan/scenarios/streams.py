@@ -201,7 +201,7 @@ def streamed_leftovers(lab: Lab, outcome: Outcome) -> None:
     for form in FORMS:
         for game in (f"good-{_name(form)}", f"bad-{_name(form)}"):
             receiver.wait_game(game, OFFERED, sources=1)
-    before = {peer: _at_rest(peer, 0.0 if lab.ci else IDLE_THREADS_GO + 2) for peer in (source, receiver)}
+    before = {peer: _Counts.of(peer) if lab.ci else _at_rest(peer) for peer in (source, receiver)}
     slowest = 0.0
     for number in range(rounds):
         form = FORMS[number % len(FORMS)]
@@ -221,7 +221,7 @@ def streamed_leftovers(lab: Lab, outcome: Outcome) -> None:
                        f" {monotonic() - ended:.1f} s after the last end")
         outcome.at_most(f"descriptors left over, {peer.name}", left.descriptors, "", 0, ci=2)
         outcome.at_most(f"threads left over, {peer.name} (idle ones may stay {IDLE_THREADS_GO:g} s)",
-                        left.threads, "", 0, ci=rounds)
+                        left.threads, "", 0, ci=2 * rounds - 2)
     lab.check_contract()
 
 
@@ -240,12 +240,16 @@ class _Counts:
         return _Counts(min(self.threads, other.threads), min(self.descriptors, other.descriptors))
 
 
-def _at_rest(peer: Peer, seconds: float) -> _Counts:
-    """The least that it holds within so many seconds in which nobody asks anything of it."""
-    deadline, counts = monotonic() + seconds, _Counts.of(peer)
-    while monotonic() < deadline:
+def _at_rest(peer: Peer) -> _Counts:
+    """What it holds once that has not changed for longer than idle threads stay."""
+    counts = _Counts.of(peer)
+    since = begun = monotonic()
+    while monotonic() < since + IDLE_THREADS_GO + 1:
+        check(monotonic() < begun + 120, f"{peer.name} did not come to rest, with {counts}")
         time.sleep(0.1)
-        counts = counts.least(_Counts.of(peer))
+        now = _Counts.of(peer)
+        if now != counts:
+            counts, since = now, monotonic()
     return counts
 
 
@@ -388,7 +392,8 @@ class _Cut:
             self.lab.plug(self.hosts[1], True)
         if way != "kill":
             check_installed(self.old, self.home, GAME)
-            check(receiver.quit() == 0, "the receiver did not end well")
+            code, expected = receiver.quit(), 1 if way == "network" else 0
+            check(code == expected, f"the receiver ended with exit code {code}, not {expected}")
         again = self._start(None)
         again.wait_ready()
         entry = again.game(GAME)
