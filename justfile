@@ -69,7 +69,7 @@ bench *WHAT:
 
 # A real process killed at every operation of every transaction, and at every one of its recovery.
 crash-sweep:
-    LANSPREAD_CRASH_SWEEP_WHOLE=1 cargo nextest run -p lanspread-install -E 'test(kill_sweep)' --no-capture
+    LANSPREAD_CRASH_SWEEP_WHOLE=1 cargo nextest run --profile sweep -p lanspread-install -E 'test(kill_sweep)' --no-capture
 
 # Fuzzes each target of fuzz/ for a minute: readers of archives, documents, frames, paths.
 fuzz-short *ARGS:
