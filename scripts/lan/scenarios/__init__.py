@@ -7,7 +7,7 @@ from typing import Callable
 
 from ..lab import Lab
 from ..report import Outcome
-from . import faults, life, meeting, streams, transfer
+from . import faults, life, meeting, streams, streams_ends, transfer
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ SCENARIOS = [
     Scenario("flipped-byte", faults.flipped_byte),
     Scenario("only-source-corrupt", faults.only_source_corrupt),
     Scenario("streamed-tree", streams.streamed_tree),
-    Scenario("streamed-leftovers", streams.streamed_leftovers),
-    Scenario("streamed-cut", streams.streamed_cut),
-    Scenario("streamed-speed", streams.streamed_speed),
+    Scenario("streamed-leftovers", streams_ends.streamed_leftovers),
+    Scenario("streamed-cut", streams_ends.streamed_cut),
+    Scenario("streamed-speed", streams.streamed_speed, fast=False),
     Scenario("streamed-memory", streams.streamed_memory),
-    Scenario("streamed-queue", streams.streamed_queue),
+    Scenario("streamed-queue", streams_ends.streamed_queue, fast=False),
     Scenario("cancel", life.cancel),
     Scenario("restart", life.restart),
     Scenario("two-processes", life.two_processes),
