@@ -20,12 +20,12 @@ def test_S09_merged_list(lab: Lab) -> None:
     first = lab.peer("first", has=[old, other])
     second = lab.peer("second", has=[new])
     third = lab.peer("third")
-    entry = third.sees("cnctw", latest_version="1.10", state="remote", installed=False, bytes=new.bytes)
+    entry = third.sees("cnctw", latest_version="1.10", state="remote", installed=False, bytes=new.bytes, peers=2)
     assert entry["name"] and entry["version"] is None, f"nothing is here, but {entry}"
-    third.sees("other", 1, latest_version="2.0a", bytes=other.bytes)
-    first.sees("cnctw", 1, version="1.9", latest_version="1.10", state="downloaded")
-    second.sees("cnctw", 0, version="1.10", latest_version="1.10", state="downloaded")
-    second.sees("other", 1, state="remote")
+    third.sees("other", latest_version="2.0a", bytes=other.bytes, peers=1)
+    first.sees("cnctw", version="1.9", latest_version="1.10", state="downloaded", peers=1)
+    second.sees("cnctw", version="1.10", latest_version="1.10", state="downloaded", peers=1)
+    second.sees("other", state="remote", peers=1)
     listed = [entry["id"] for entry in third.say("list")["games"]]
     assert listed == ["cnctw", "other"]
     files = {file["path"]: file["size"] for file in third.say("fetch cnctw")["files"]}
@@ -53,7 +53,7 @@ def test_S10_game_appears_changes_disappears(lab: Lab) -> None:
     neighbour.downloads(new)
     same(new, neighbour.games)
     shutil.rmtree(owner.games / new.id)
-    neighbour.sees(new, 0)
+    neighbour.sees(new, 0, peers=0)
     owner.sees(new, 1, state="remote")
 
 

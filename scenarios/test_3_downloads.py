@@ -7,11 +7,13 @@ from lan.games import check_manifest, equal_files, make_game
 
 
 def test_S15_one_source(lab: Lab) -> None:
-    """One peer has a game of files of all sizes, another gets it.
+    """One peer has a game of files of all sizes, a program and an empty folder among them, another gets it.
 
     What arrives is it, hash by hash, and its files are those of the manifest.
     """
     game = lab.game(mib=32)
+    (game.root / "pack/small.bin").chmod(0o755)
+    (game.root / "saves").mkdir()
     source = lab.peer("source", has=[game])
     receiver = lab.peer("receiver").ready()
     receiver.sees(game)
@@ -43,15 +45,17 @@ def test_S16_three_sources(lab: Lab) -> None:
 def test_S17_source_dies(lab: Lab) -> None:
     """One of two sources is killed when half of the game has arrived.
 
-    The download goes on with the other and finishes; no error is told.
+    The download goes on with the other, also after the loss was told, and finishes; no error is told.
     """
     game = lab.game(mib=24)
-    sources = [lab.peer(f"source-{number}", "--upload-limit", "3MiB", has=[game]) for number in range(2)]
+    sources = [lab.peer(f"source-{number}", "--upload-limit", "800KiB", has=[game]) for number in range(2)]
     receiver = lab.peer("receiver").ready()
     receiver.sees(game, 2)
     receiver.say(f"download {game.id}")
     receiver.reaches(game, 0.5)
     sources[0].kill()
+    receiver.loses(sources[0])
+    assert not receiver.told("download_finished"), "it was complete before the loss was noticed"
     receiver.wait("download_finished", game=game.id)
     same(game, receiver.games)
     receiver.never("download_failed", "peer_distrusted")

@@ -248,7 +248,7 @@ class Peer:
         return self.now.poll(ask, fits, timeout, what)
 
     def sees(self, game: Game | str, sources: int = 1, **fields: Any) -> Json:
-        """Waits until its list has the game with so many sources and these fields."""
+        """Waits until its list has the game with at least so many sources and these fields."""
         name = game if isinstance(game, str) else game.id
         return self.now.wait_game(
             name, PATIENCE_SECONDS, sources,
