@@ -172,26 +172,26 @@ class Peer:
 
         An event named in `unless` ends the waiting with an error.
         """
-        position = since
-
-        def look() -> Event | None:
-            nonlocal position
-            while position < len(self._events):
-                event = self._events[position]
-                position += 1
-                if event.name in unless:
-                    raise PeerError(f"{self.name}: {event.name} instead of {name}: {event.data}")
-                if _matches(event, name, fields) and (where is None or where(event.data)):
-                    return event
-            return None
+        def is_it(event: Event) -> bool:
+            if event.name in unless:
+                raise PeerError(f"{self.name}: {event.name} instead of {name}: {event.data}")
+            return _matches(event, name, fields) and (where is None or where(event.data))
 
         described = f"{name} {fields}" if fields else name
-        return self._wait(look, timeout, described)
+        return self._wait_first(is_it, timeout, since, described)
 
     def wait_any(
         self, names: tuple[str, ...], timeout: float, since: int, where: Callable[[Json], bool]
     ) -> Event:
         """The first event with one of these names for which `where` holds."""
+        return self._wait_first(
+            lambda event: event.name in names and where(event.data), timeout, since, " or ".join(names)
+        )
+
+    def _wait_first(
+        self, is_it: Callable[[Event], bool], timeout: float, since: int, described: str
+    ) -> Event:
+        """The first event for which `is_it` holds; each one is looked at once."""
         position = since
 
         def look() -> Event | None:
@@ -199,11 +199,11 @@ class Peer:
             while position < len(self._events):
                 event = self._events[position]
                 position += 1
-                if event.name in names and where(event.data):
+                if is_it(event):
                     return event
             return None
 
-        return self._wait(look, timeout, " or ".join(names))
+        return self._wait(look, timeout, described)
 
     def wait_ready(self, timeout: float = 60.0) -> Event:
         """The `ready` event."""
