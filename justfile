@@ -60,9 +60,14 @@ static:
 measure *WHAT:
     python3 scripts/measure.py {{WHAT}}
 
+# What the bench holds downloads against: the transport without anything around it.
+raw-transport:
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --example raw_transport --target {{arch()}}-unknown-linux-gnu
+
 # lanspread beside libtorrent, nginx with curl, and rsync (needs root): `just bench shaped-8`, or more than an hour.
-bench *WHAT:
+bench *WHAT: raw-transport
     scripts/install_bench_tools.sh
+    scripts/build_static.sh
     python3 -m venv target/bench
     target/bench/bin/pip install --quiet --requirement scripts/bench/requirements.txt
     target/bench/bin/python scripts/bench_lan.py {{WHAT}}

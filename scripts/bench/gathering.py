@@ -176,8 +176,9 @@ class Gathering:
             if ended is not None:
                 self._meter.ended(node.name, ended)
         self._note(receivers, gone)
-        for node in receivers:
-            self.payload.check_copy(node.copy)
+        if self.program.keeps:
+            for node in receivers:
+                self.payload.check_copy(node.copy)
 
     def _idle(self, names: list[str], mbit: int) -> dict[str, float]:
         """For how long the receivers' links stood idle on average, in the beginning, at the end, and between."""

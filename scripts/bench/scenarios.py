@@ -210,11 +210,13 @@ def judge_together(count: int, at_most: float) -> Judge:
 
 
 def judge_unshaped(known: Known) -> list[Figure]:
-    """Faster than libtorrent, no slower than curl."""
+    """Faster than libtorrent, no slower than curl, and not far from what the transport carries."""
     ours = ("unshaped", "lanspread")
     return [*_bound("unshaped: as fast as libtorrent, times", known.ratio(("unshaped", "libtorrent"), ours), "",
                     at_least=1.8),
-            *_bound("unshaped: over curl", known.ratio(ours, ("unshaped", "https")), "", at_most=1.05)]
+            *_bound("unshaped: over curl", known.ratio(ours, ("unshaped", "https")), "", at_most=1.05),
+            *_bound("unshaped: of the transport's ceiling", known.ratio(("unshaped", "transport"), ours), "",
+                    at_least=0.65)]
 
 
 def judge_late(known: Known) -> list[Figure]:
@@ -278,7 +280,7 @@ SCENARIOS = [
     _shaped(8, 25.5),
     _shaped(16, 26.5, 128 * MIB, 50),
     Scenario("unshaped", "one receiver, no limit on the link", tree(), 1, None, together(1, None),
-             judge_unshaped, EVERYTHING),
+             judge_unshaped, (*EVERYTHING, "transport")),
     _trouble("eight", together(8, RATE_MBIT), judge_nothing, about="the same eight without trouble"),
     _trouble("late", late, judge_late, "the ninth, since its own start"),
     _trouble("leaving", leaving, judge_leaving),

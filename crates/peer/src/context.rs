@@ -16,16 +16,17 @@ use std::{
 use lanspread_disk::{RealDisk, StateDir};
 use lanspread_library::{Catalog, Library, LocalGame, LocalState};
 use lanspread_proto::{
-    GameId, ManifestId, PeerId, Version, limits,
+    CHUNK_BYTES, GameId, ManifestId, PeerId, Version, limits,
     message::{Hello, PROTOCOL_VERSION},
 };
 use tokio::{
-    sync::{Notify, Semaphore, broadcast, watch},
+    sync::{Notify, broadcast, watch},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    buffers::Buffers,
     config::{RateLimits, Services},
     event::{DistrustReason, Events, PeerEvent},
     game_db::{PeerGameDB, RemoteTitle},
@@ -49,8 +50,9 @@ const STRANGER_AGAIN: Duration = Duration::from_mins(1);
 /// Machines of other parties that are remembered.
 const STRANGERS_MAX: usize = 1024;
 
-/// The unit of the semaphores that bound buffered payload.
-pub(crate) const BUFFER_UNIT_BYTES: u64 = 64 * 1024;
+/// What is read at once to be served: large enough to be worth a thread's while, small enough to share the
+/// buffers fairly.
+pub(crate) const PIECE_BYTES: usize = 256 * 1024;
 
 /// What all tasks share.
 #[derive(Debug)]
@@ -75,9 +77,9 @@ pub(crate) struct Context {
     pub(crate) news: broadcast::Sender<News>,
     pub(crate) operations: watch::Sender<BTreeMap<GameId, OperationView>>,
     /// Payload read from disk and not yet taken by the transport.
-    pub(crate) serving_buffers: Arc<Semaphore>,
+    pub(crate) serving_buffers: Buffers,
     /// Payload received and not yet on the disk.
-    pub(crate) receiving_buffers: Arc<Semaphore>,
+    pub(crate) receiving_buffers: Buffers,
     pub(crate) home: RwLock<Arc<Home>>,
     stale: Notify,
     calls: AtomicU64,
@@ -123,12 +125,8 @@ pub(crate) struct ContextParts {
 
 impl Context {
     pub(crate) fn new(parts: ContextParts) -> Arc<Self> {
-        let buffers = || {
-            let units = limits::BUFFERED_BYTES_MAX / 2 / BUFFER_UNIT_BYTES;
-            Arc::new(Semaphore::new(
-                usize::try_from(units).unwrap_or(Semaphore::MAX_PERMITS),
-            ))
-        };
+        let buffers = |size| Buffers::new(size, limits::BUFFERED_BYTES_MAX / 2);
+        let chunk_bytes = usize::try_from(CHUNK_BYTES).unwrap_or(usize::MAX);
         Arc::new(Self {
             id: parts.id,
             name: parts.name,
@@ -149,8 +147,8 @@ impl Context {
             download: Throttle::new(parts.rate_limits.download_bytes_per_second),
             news: broadcast::channel(NEWS_BUFFERED_MAX).0,
             operations: watch::Sender::new(BTreeMap::new()),
-            serving_buffers: buffers(),
-            receiving_buffers: buffers(),
+            serving_buffers: buffers(PIECE_BYTES),
+            receiving_buffers: buffers(chunk_bytes),
             home: RwLock::new(Arc::new(parts.home)),
             stale: Notify::new(),
             calls: AtomicU64::new(0),

@@ -40,7 +40,7 @@ struct Arguments {
     /// How receivers learn what others are fetching.
     #[arg(long, value_enum, default_value = "source")]
     hints: HintsArgument,
-    /// Milliseconds for which gained chunks are collected before they are told.
+    /// The least time between two announcements of gained chunks, in milliseconds.
     #[arg(long)]
     batch: Option<u64>,
     /// Milliseconds from a request to its answer.

@@ -17,7 +17,11 @@
 //! * A source sends each byte once before any twice: it refuses what it has sent to another while two
 //!   or more are being sent what nobody had ([`FirstCopies`], [`RunFailure::Elsewhere`]), and says what
 //!   is out ([`Input::Expected`]). Eight receivers of 256 MiB at 100 Mbit/s, five seeds: at worst 1.05 floors,
-//!   against 1.25 when receivers tell each other every 100 ms what they ask for, and 1.47 without hints.
+//!   against 1.10 when receivers tell each other within 100 ms what they ask for, and 1.25 without hints.
+//! * Everybody serves everybody at once, in equal shares. Fewer uploads at a time, each faster, were worse: some links
+//!   then stand idle while others are asked by many (16 receivers of 128 MiB at 50 Mbit/s, with 12 slots each 1.32
+//!   floors, with 4 of them 1.67, without a bound 1.13). What is asked of a peer that was never asked before is one
+//!   chunk, so that in the beginning the first whole chunks come as early as they can.
 //!
 //! [`simulate`] measured these; `docs/simulator.md` has the table and the commands.
 //!

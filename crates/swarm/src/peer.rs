@@ -26,8 +26,12 @@ const FIRST_RUN_BYTES: u64 = 1024 * 1024;
 /// A run to the slowest peer; a chunk that is larger is a run all the same.
 const RUN_BYTES_MIN: u64 = 128 * 1024;
 
-/// Requests to a peer whose rate is not known yet: while one ends the next is on its way.
-const FIRST_REQUESTS: u32 = 2;
+/// Requests to a peer whose rate is not known yet. Where many begin at one source, each shares it with all the
+/// others: a second request would only make the first chunk, which they could pass on, come later.
+const FIRST_REQUESTS: u32 = 1;
+
+/// A shorter time without any request belongs to the peer's rate: it is the way to it and back.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
 
 /// Requests to one peer; half of the streams that it admits, the others are for control and reserve.
 const REQUESTS_MAX: u32 = 16;
@@ -138,7 +142,9 @@ impl Peer {
     /// Counts a request.
     pub(crate) fn asked(&mut self, now: Instant, bytes: u64) {
         if self.requests == 0 {
-            self.rate.resume(now);
+            if now.saturating_duration_since(self.last_progress) >= PAUSE_MIN {
+                self.rate.resume(now);
+            }
             self.last_progress = now;
         }
         self.requests += 1;
@@ -203,7 +209,27 @@ mod tests {
             );
         }
         let mut unknown = Peer::new(Instant::now(), Held::Everything);
-        assert_eq!(runs_in_window(&mut unknown), (2, FIRST_RUN_BYTES));
+        assert_eq!(runs_in_window(&mut unknown), (1, FIRST_RUN_BYTES));
+    }
+
+    #[test]
+    fn a_peer_that_answers_at_once_is_measured_across_its_answers() {
+        let mut now = Instant::now();
+        let mut peer = Peer::new(now, Held::Everything);
+        for _ in 0..100 {
+            assert!(peer.has_room());
+            peer.asked(now, 1_000);
+            now += Duration::from_millis(1);
+            peer.sent(now, 1_000);
+            peer.released(0);
+        }
+        assert_eq!(peer.rate.bytes_per_second(), Some(1_000_000));
+        now += Duration::from_mins(1);
+        peer.asked(now, 1_000);
+        now += Duration::from_millis(50);
+        peer.sent(now, 1_000);
+        let rate = peer.rate.bytes_per_second().unwrap();
+        assert!(rate > 500_000, "{rate}: a minute of rest says nothing");
     }
 
     #[test]

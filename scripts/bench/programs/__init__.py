@@ -9,13 +9,15 @@ from .https import Https
 from .lanspread import Lanspread
 from .rsync import Rsync
 from .torrent import Torrent
+from .transport import Transport
 
-__all__ = ["PROGRAMS", "Https", "Lanspread", "Node", "Program", "Rsync", "Site", "Torrent", "make_programs"]
+__all__ = ["PROGRAMS", "Https", "Lanspread", "Node", "Program", "Rsync", "Site", "Torrent", "Transport",
+           "make_programs"]
 
-PROGRAMS = ("lanspread", "libtorrent", "https", "rsync")
+PROGRAMS = ("lanspread", "libtorrent", "https", "rsync", "transport")
 
 
 def make_programs(binary: Path) -> dict[str, Program]:
     """Every program by its name."""
-    made: list[Program] = [Lanspread(binary), Torrent(), Https(), Rsync()]
+    made: list[Program] = [Lanspread(binary), Torrent(), Https(), Rsync(), Transport(binary)]
     return {program.name: program for program in made}

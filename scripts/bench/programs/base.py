@@ -99,6 +99,8 @@ class Program(ABC):
     name: str
     # Whether receivers also send.
     swarm: bool
+    # Whether what came is there afterwards, to be compared.
+    keeps: bool = True
 
     @abstractmethod
     def version(self) -> str:

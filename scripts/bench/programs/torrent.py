@@ -53,6 +53,12 @@ class TorrentNode(TalkingNode):
                    "--torrent", str(torrent), "--game", GAME, *(["--seed"] if seed else [])]
         super().__init__(site, command, folder / GAME, "download")
 
+    def wait_done(self, deadline: float) -> float:
+        """As soon as it says so. What it still has in memory is written before anybody looks at the files."""
+        done = super().wait_done(deadline)
+        self.peer.wait_event("cache_flushed", READY_TIMEOUT)
+        return done
+
     def pieces(self) -> list[bool]:
         return [digit == "1" for digit in self.peer.status()["pieces"]]
 

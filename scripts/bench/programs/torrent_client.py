@@ -27,7 +27,8 @@ SETTINGS: dict[str, Any] = {
     "enable_incoming_utp": False,
     "enable_outgoing_utp": False,
     "allow_multiple_connections_per_ip": True,
-    "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification,
+    "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification
+                  | lt.alert.category_t.storage_notification,
 }
 
 _printing = threading.Lock()
@@ -105,6 +106,9 @@ class Client:
                     self.event("ready", listen=self.arguments.address)
                 elif isinstance(alert, lt.torrent_finished_alert) and not self.arguments.seed:
                     self.event("download_finished", bytes=self.info.total_size())
+                    self.torrent.flush_cache()
+                elif isinstance(alert, lt.cache_flushed_alert) and not self.arguments.seed:
+                    self.event("cache_flushed")
                 elif isinstance(alert, lt.hash_failed_alert):
                     self.event("peer_distrusted", reason="wrong_bytes")
                 elif isinstance(alert, (lt.listen_failed_alert, lt.torrent_error_alert, lt.file_error_alert)):

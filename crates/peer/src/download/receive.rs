@@ -14,15 +14,12 @@ use lanspread_proto::{
     message::{Answer, RefusalCode, Request},
 };
 use lanspread_swarm::{RequestId, RunFailure};
-use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
-    task::JoinHandle,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    context::{BUFFER_UNIT_BYTES, Context},
+    buffers::{Buffer, Room},
+    context::Context,
     session::{answer, check_runs, request},
     shelf::Partial,
     transport::{Link, RecvHalf, ResetCode, WireError},
@@ -82,10 +79,9 @@ enum Answered {
 /// Neighbouring chunks and their bytes, as far as those came.
 struct Batch {
     chunks: Vec<ChunkIndex>,
-    bytes: usize,
-    data: Vec<u8>,
+    data: Buffer,
     /// Frees the buffer's share of memory when the batch is dropped.
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Room,
 }
 
 /// The raw bytes of an answer.
@@ -225,19 +221,11 @@ impl Receiver {
             .iter()
             .map(|chunk| self.partial.map.chunk_bytes(*chunk) as usize)
             .sum();
-        let units = (bytes as u64).div_ceil(BUFFER_UNIT_BYTES);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let room = self
-            .context
-            .receiving_buffers
-            .clone()
-            .acquire_many_owned(units)
-            .await
-            .ok();
+        let buffers = &self.context.receiving_buffers;
+        let room = buffers.room(bytes).await;
         Batch {
             chunks,
-            bytes,
-            data: Vec::with_capacity(bytes),
+            data: buffers.buffer(bytes),
             _room: room,
         }
     }
@@ -249,11 +237,14 @@ impl Receiver {
         incoming: &mut Incoming,
         batch: &mut Batch,
     ) -> Result<(), WireError> {
-        while batch.data.len() < batch.bytes {
-            let piece = incoming.take(batch.bytes - batch.data.len()).await?;
+        let mut rest = batch.data.as_mut();
+        while !rest.is_empty() {
+            let piece = incoming.take(rest.len()).await?;
             let bytes = piece.len() as u64;
             self.context.download.pass(bytes).await;
-            batch.data.extend_from_slice(&piece);
+            let (filled, after) = rest.split_at_mut(piece.len());
+            filled.copy_from_slice(&piece);
+            rest = after;
             incoming.unreported += bytes;
             let overdue = incoming.reported.elapsed() >= REPORT_INTERVAL;
             if overdue || incoming.unreported >= REPORT_BYTES {
@@ -276,7 +267,7 @@ impl Receiver {
     /// Verifies and writes a batch. Blocking.
     fn store(&self, id: RequestId, batch: &Batch) {
         let (mut stored, mut rejected) = (Vec::new(), Vec::new());
-        let mut rest = batch.data.as_slice();
+        let mut rest = batch.data.as_ref();
         for chunk in &batch.chunks {
             let bytes = self.partial.map.chunk_bytes(*chunk) as usize;
             let (data, after) = rest.split_at(bytes);

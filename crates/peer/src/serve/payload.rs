@@ -17,13 +17,15 @@ use lanspread_proto::{
 
 use super::{firsts::SendingRun, no, refuse, reply};
 use crate::{
-    context::{BUFFER_UNIT_BYTES, Context},
+    buffers::Buffer,
+    context::{Context, PIECE_BYTES},
     shelf::Partial,
     transport::{ResetCode, SendHalf, WireError},
 };
 
-/// One read: large enough to be worth a thread's while, small enough to share the buffers fairly.
-const PIECE_BYTES: u64 = 256 * 1024;
+/// What is queued at once. A stream takes whatever it is given as soon as it has any room, so this is what may be on
+/// its way beyond the transport's own buffer.
+const PART_BYTES: usize = 64 * 1024;
 
 /// A payload that can be read from, complete or arriving.
 #[derive(Clone)]
@@ -124,17 +126,14 @@ async fn send_portion(
     send.message(&Answer::Data { bytes }).await?;
     for piece in pieces(extents) {
         let piece_bytes: u64 = piece.iter().map(|extent| extent.bytes).sum();
-        let units = u32::try_from(piece_bytes.div_ceil(BUFFER_UNIT_BYTES)).unwrap_or(u32::MAX);
-        let buffers = context
-            .serving_buffers
-            .clone()
-            .acquire_many_owned(units)
-            .await;
+        let buffer_bytes = usize::try_from(piece_bytes).unwrap_or(usize::MAX);
+        let room = context.serving_buffers.room(buffer_bytes).await;
         context.upload.pass(piece_bytes).await;
         let reading = source.clone();
-        let read = tokio::task::spawn_blocking(move || reading.read(&piece)).await;
+        let buffer = context.serving_buffers.buffer(buffer_bytes);
+        let read = tokio::task::spawn_blocking(move || reading.read(&piece, buffer)).await;
         match read {
-            Ok(Ok(data)) => send.bytes(data).await?,
+            Ok(Ok(data)) => queue(&mut send, data).await?,
             Ok(Err(error)) => {
                 error.report(context, &source);
                 send.reset(ResetCode::GameChanged);
@@ -143,13 +142,22 @@ async fn send_portion(
             // A panic in there is a fault of ours; the stream resets as it is dropped.
             Err(_) => return Ok(()),
         }
-        drop(buffers);
+        drop(room);
         transfer.sent(piece_bytes);
         if let Some(sending) = &mut sending {
             sending.sent(piece_bytes);
         }
     }
     send.finish()
+}
+
+/// Queues bytes part by part, each when there is room.
+async fn queue(send: &mut SendHalf, mut data: Bytes) -> Result<(), WireError> {
+    while !data.is_empty() {
+        let part = data.split_to(data.len().min(PART_BYTES));
+        send.bytes(part).await?;
+    }
+    Ok(())
 }
 
 impl Source {
@@ -252,18 +260,16 @@ impl Source {
         }
     }
 
-    /// Reads extents one after another into one buffer.
-    fn read(&self, extents: &[Extent]) -> Result<Bytes, ReadError> {
-        let bytes: u64 = extents.iter().map(|extent| extent.bytes).sum();
-        let mut buffer = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
-        let mut rest = buffer.as_mut_slice();
+    /// Reads extents one after another into one buffer of their length.
+    fn read(&self, extents: &[Extent], mut buffer: Buffer) -> Result<Bytes, ReadError> {
+        let mut rest = buffer.as_mut();
         for extent in extents {
             let (part, after) =
                 rest.split_at_mut(usize::try_from(extent.bytes).unwrap_or(usize::MAX));
             self.read_extent(*extent, part)?;
             rest = after;
         }
-        Ok(buffer.into())
+        Ok(Bytes::from_owner(buffer))
     }
 
     fn read_extent(&self, extent: Extent, buffer: &mut [u8]) -> Result<(), ReadError> {
@@ -328,7 +334,7 @@ fn extents(map: &ChunkMap, run: ChunkRun) -> Vec<Extent> {
 fn pieces(extents: Vec<Extent>) -> impl Iterator<Item = Vec<Extent>> {
     let mut rest = extents.into_iter().peekable();
     std::iter::from_fn(move || {
-        let (mut piece, mut room) = (Vec::new(), PIECE_BYTES);
+        let (mut piece, mut room) = (Vec::new(), PIECE_BYTES as u64);
         while let Some(extent) = rest.peek_mut() {
             if room == 0 {
                 break;
@@ -369,9 +375,10 @@ mod tests {
         for piece in pieces(vec![Extent {
             file: 0,
             offset: 5,
-            bytes: 3 * PIECE_BYTES + 1,
+            bytes: 3 * PIECE_BYTES as u64 + 1,
         }]) {
-            assert!(piece.iter().map(|extent| extent.bytes).sum::<u64>() <= PIECE_BYTES);
+            let bytes: u64 = piece.iter().map(|extent| extent.bytes).sum();
+            assert!(bytes <= PIECE_BYTES as u64);
         }
         let of_large: Vec<_> = all.iter().filter(|extent| extent.file == 2).collect();
         let mut offset = 0;

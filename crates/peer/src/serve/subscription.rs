@@ -1,4 +1,4 @@
-//! Pushes: what is here already, then every change, batched.
+//! Pushes: what is here already, then every change; changes that follow each other closely go together.
 //!
 //! Each subscriber's task keeps what it has told, and tells the difference: nothing is queued for a
 //! slow subscriber but the latest state.
@@ -9,7 +9,7 @@ use lanspread_proto::{
     ChunkIndex, ManifestId,
     message::{Answer, GAMES_PER_PAGE, Push, RUNS_PER_PUSH},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     context::Context,
@@ -17,8 +17,9 @@ use crate::{
     transport::{SendHalf, WireError},
 };
 
-/// Changes are collected for this long, so that a fast download is a few pushes a second.
-const BATCH: Duration = Duration::from_millis(100);
+/// Between two pushes of changes passes at least this, so that a fast download is a few pushes a second. What comes
+/// later than that after the last push is told at once: who is told late asks late.
+const SPACING: Duration = Duration::from_millis(100);
 
 /// Runs until the subscriber goes away, which the next write notices; keep-alive pings end a
 /// connection on which there is nothing to write.
@@ -36,12 +37,13 @@ pub(super) async fn push(context: &Arc<Context>, mut send: SendHalf) -> Result<(
         {
             send.message(&push).await?;
         }
+        let earliest = Instant::now() + SPACING;
         tokio::select! {
             changed = shown.changed() => if changed.is_err() { return send.finish() },
             changed = gained.changed() => if changed.is_err() { return send.finish() },
             () = context.cancel.cancelled() => return send.finish(),
         }
-        sleep(BATCH).await;
+        sleep_until(earliest).await;
     }
 }
 

@@ -162,13 +162,16 @@ impl World<'_> {
     fn announce_soon(&mut self, host: u32) {
         let told = &self.hosts[host as usize];
         if told.news.len() + told.asked.len() == 1 {
-            let batch = self.scenario.manner.batch;
-            self.events.at(self.now + batch, Event::Announce { host });
+            let spacing = self.scenario.manner.batch;
+            let earliest = told.announced.map_or(self.now, |last| last + spacing);
+            self.events
+                .at(earliest.max(self.now), Event::Announce { host });
         }
     }
 
     pub(super) fn announce(&mut self, host: u32) {
         let at = host as usize;
+        self.hosts[at].announced = Some(self.now);
         let mut news = std::mem::take(&mut self.hosts[at].news);
         news.sort_unstable();
         let chunks = self.runs(&news);

@@ -43,6 +43,8 @@ pub(super) struct Host {
     pub(super) wakes_at: Option<Duration>,
     /// Gained and not told yet.
     pub(super) news: Vec<u32>,
+    /// When it told its neighbours something last.
+    pub(super) announced: Option<Duration>,
     /// Asked for and not told yet.
     pub(super) asked: Vec<Range<u32>>,
     pub(super) disk_free_at: Duration,

@@ -69,7 +69,7 @@ pub struct Manner {
     pub slots: u32,
     /// How receivers learn what others fetch.
     pub hints: Hints,
-    /// How long gained chunks are collected before they are told.
+    /// The least time between two announcements of gained chunks.
     pub batch: Duration,
 }
 

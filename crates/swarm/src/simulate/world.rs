@@ -191,6 +191,7 @@ impl<'s> World<'s> {
             requests: BTreeMap::new(),
             wakes_at: None,
             news: Vec::new(),
+            announced: None,
             asked: Vec::new(),
             disk_free_at: Duration::ZERO,
             busy_slots: 0,
