@@ -23,9 +23,8 @@ use crate::{
     transport::{ResetCode, SendHalf, WireError},
 };
 
-/// What is queued at once. A stream takes whatever it is given as soon as it has any room, so this is what may be on
-/// its way beyond the transport's own buffer.
-const PART_BYTES: usize = 64 * 1024;
+/// A part that is queued at once has at least this; see [`part_bytes`].
+const PART_BYTES_MIN: u64 = 64 * 1024;
 
 /// A payload that can be read from, complete or arriving.
 #[derive(Clone)]
@@ -123,6 +122,7 @@ async fn send_portion(
         bytes,
     } = portion;
     let transfer = context.ledger.begin(source.game());
+    let part_bytes = part_bytes(bytes);
     send.message(&Answer::Data { bytes }).await?;
     for piece in pieces(extents) {
         let piece_bytes: u64 = piece.iter().map(|extent| extent.bytes).sum();
@@ -133,7 +133,7 @@ async fn send_portion(
         let buffer = context.serving_buffers.buffer(buffer_bytes);
         let read = tokio::task::spawn_blocking(move || reading.read(&piece, buffer)).await;
         match read {
-            Ok(Ok(data)) => queue(&mut send, data).await?,
+            Ok(Ok(data)) => queue(&mut send, data, part_bytes).await?,
             Ok(Err(error)) => {
                 error.report(context, &source);
                 send.reset(ResetCode::GameChanged);
@@ -151,10 +151,18 @@ async fn send_portion(
     send.finish()
 }
 
+/// What of a run is queued at once. A stream takes whatever it is given as soon as it has any room, so a part is what
+/// may be on its way beyond the transport's own buffer. A run is a quarter of a second at the receiver's rate, a part
+/// a sixteenth of it: a fast receiver costs few turns, and one that many send to is not flooded by anybody.
+fn part_bytes(run_bytes: u64) -> usize {
+    let bytes = (run_bytes / 16).max(PART_BYTES_MIN);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 /// Queues bytes part by part, each when there is room.
-async fn queue(send: &mut SendHalf, mut data: Bytes) -> Result<(), WireError> {
+async fn queue(send: &mut SendHalf, mut data: Bytes, part_bytes: usize) -> Result<(), WireError> {
     while !data.is_empty() {
-        let part = data.split_to(data.len().min(PART_BYTES));
+        let part = data.split_to(data.len().min(part_bytes));
         send.bytes(part).await?;
     }
     Ok(())
