@@ -25,6 +25,12 @@ struct Arguments {
     /// Each machine's link, each way, like 1Gbit or 100Mbit.
     #[arg(long, default_value = "100Mbit", value_parser = bytes_per_second)]
     link: u64,
+    /// The part of what a wire carries that is not payload, in percent; 5 on a real network.
+    #[arg(long, default_value_t = 0.0)]
+    headers: f64,
+    /// Chunks of a MiB over this.
+    #[arg(long, default_value_t = 1)]
+    fine: u64,
     /// Chunks of so many MiB instead of 1; by default as coarse as 10,000,000 chunks in all need.
     #[arg(long)]
     coarse: Option<u64>,
@@ -149,6 +155,8 @@ impl Arguments {
         let millis = |number: Option<u64>, default| number.map_or(default, Duration::from_millis);
         scenario.manner.batch = millis(self.batch, scenario.manner.batch);
         scenario.room.round_trip = millis(self.round_trip, scenario.room.round_trip);
+        scenario.fine = self.fine;
+        scenario.room.headers = (self.headers / 100.0).clamp(0.0, 0.99);
         scenario.room.disk = self.disk;
         scenario.room.switches = self.switches;
         scenario.room.joint = self.joint;

@@ -136,7 +136,7 @@ impl World<'_> {
             .map
             .check(chunk)
             .map_or(0, |chunk| self.map.chunk_bytes(chunk));
-        let rate = units::fraction(disk / self.scenario.coarse.max(1));
+        let rate = units::fraction(self.scenario.chunked(disk));
         let begins = self.hosts[host as usize].disk_free_at.max(self.now);
         let done = begins + units::time_for(f64::from(bytes), rate);
         self.hosts[host as usize].disk_free_at = done;

@@ -25,6 +25,8 @@ pub struct Room {
     pub sizes: Vec<u64>,
     /// Each host's capacity, up and down alike, in bytes per second.
     pub link: u64,
+    /// The part of what a wire carries that is not payload, 0 to 1: 0.05 on a real network.
+    pub headers: f64,
     /// From a request to its answer's first byte.
     pub round_trip: Duration,
     /// What a request costs its sender's wire before the first byte: headers, and a moment's work.
@@ -87,6 +89,8 @@ pub struct Scenario {
     /// Chunks of so many MiB: sizes and capacities are divided by it, which leaves all times as they
     /// are and costs that much less computing.
     pub coarse: u64,
+    /// Chunks of a part of a MiB, this being the divisor.
+    pub fine: u64,
     /// Virtual time after which the simulation gives up.
     pub limit: Duration,
 }
@@ -100,6 +104,7 @@ impl Scenario {
                 receivers,
                 sizes: vec![size_bytes],
                 link: link_bytes_per_second,
+                headers: 0.0,
                 round_trip: Duration::from_millis(1),
                 request_overhead: Duration::from_micros(200),
                 disk: None,
@@ -113,9 +118,10 @@ impl Scenario {
                 redeal: None,
                 slots: 32,
                 hints: Hints::default(),
-                batch: Duration::from_millis(100),
+                batch: Duration::from_millis(10),
             },
             coarse: 1,
+            fine: 1,
             limit: Duration::from_hours(24),
         }
     }
@@ -127,5 +133,21 @@ impl Scenario {
             super::units::fraction(bytes),
             super::units::fraction(self.room.link),
         )
+    }
+
+    /// Bytes in the unit of the chunks that are simulated, of which one always has a MiB.
+    pub(super) fn chunked(&self, bytes: u64) -> u64 {
+        bytes.saturating_mul(self.fine.max(1)) / self.coarse.max(1)
+    }
+
+    /// The other way round.
+    pub(super) fn unchunked(&self, bytes: u64) -> u64 {
+        bytes.saturating_mul(self.coarse.max(1)) / self.fine.max(1)
+    }
+
+    /// What a wire carries of payload, in the unit of the chunks.
+    pub(super) fn payload_rate(&self, wire: u64) -> u64 {
+        let payload = super::units::fraction(wire) * (1.0 - self.room.headers);
+        self.chunked(super::units::whole(payload)).max(1)
     }
 }

@@ -189,7 +189,7 @@ impl World<'_> {
         let bytes = chunk.and_then(|chunk| self.map.check(chunk));
         let bytes = bytes.map_or(0, |chunk| self.map.chunk_bytes(chunk));
         let room = &self.scenario.room;
-        let link = units::fraction(room.link / self.scenario.coarse.max(1));
+        let link = units::fraction(self.scenario.payload_rate(room.link));
         let overhead = room.request_overhead.as_secs_f64() * link;
         f64::from(bytes) + if begins { overhead } else { 0.0 }
     }

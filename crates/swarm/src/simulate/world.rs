@@ -66,8 +66,8 @@ pub(super) struct World<'s> {
 
 impl<'s> World<'s> {
     pub(super) fn new(scenario: &'s Scenario) -> Self {
-        let coarse = scenario.coarse.max(1);
-        let sizes = scenario.room.sizes.iter().map(|size| size / coarse);
+        let sizes = scenario.room.sizes.iter();
+        let sizes = sizes.map(|size| scenario.chunked(*size));
         let mut world = Self {
             scenario,
             map: Arc::new(ChunkMap::new(sizes.collect())),
@@ -90,7 +90,7 @@ impl<'s> World<'s> {
         };
         if scenario.room.switches > 1 {
             for _ in 0..scenario.room.switches {
-                let joint = scenario.room.joint / coarse;
+                let joint = scenario.payload_rate(scenario.room.joint);
                 let trunk = Trunk {
                     outward: world.network.port(joint),
                     inward: world.network.port(joint),
@@ -168,7 +168,7 @@ impl<'s> World<'s> {
     }
 
     fn add_host(&mut self, link: u64, character: Character, full: bool) -> u32 {
-        let link = (link / self.scenario.coarse.max(1)).max(1);
+        let link = self.scenario.payload_rate(link);
         let number = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
         let chunks = self.map.count();
         self.hosts.push(Host {
@@ -406,7 +406,7 @@ impl<'s> World<'s> {
     }
 
     fn report(self, events: u64) -> Report {
-        let coarse = self.scenario.coarse.max(1);
+        let unchunked = |bytes| self.scenario.unchunked(bytes);
         let payload = units::fraction(self.map.bytes().max(1));
         let copies = |bytes: u64| units::fraction(bytes) / payload;
         let awaited = || self.hosts.iter().filter(|host| host.awaited);
@@ -424,10 +424,10 @@ impl<'s> World<'s> {
             unfinished: awaited().count() - took.len(),
             took,
             source_copies: copies(self.hosts[SOURCE as usize].sent_bytes),
-            sent_bytes: sent * coarse,
-            needed_bytes: self.needed_bytes * coarse,
-            twice_bytes: self.twice_bytes * coarse,
-            wrong_bytes: self.wrong_bytes * coarse,
+            sent_bytes: unchunked(sent),
+            needed_bytes: unchunked(self.needed_bytes),
+            twice_bytes: unchunked(self.twice_bytes),
+            wrong_bytes: unchunked(self.wrong_bytes),
             connections: (
                 units::count(degrees().sum()) / units::count(self.hosts.len()),
                 degrees().max().unwrap_or(0),
