@@ -8,7 +8,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
-use lanspread_swarm::simulate::{Hints, Report, Scenario, simulate};
+use lanspread_swarm::simulate::{Hints, Neighbours, Report, Scenario, simulate};
 
 /// Simulates a room of machines that fetch the same payload, and prints how near it came to the floor.
 #[derive(Debug, Parser)]
@@ -34,12 +34,12 @@ struct Arguments {
     /// Chunks of so many MiB instead of 1; by default as coarse as 10,000,000 chunks in all need.
     #[arg(long)]
     coarse: Option<u64>,
-    /// Neighbours of each machine; by default everyone up to 200, then 12.
+    /// Who exchanges chunks with whom.
+    #[arg(long, value_enum, default_value = "mesh")]
+    neighbours: NeighboursArgument,
+    /// Other machines that each one knows; by default everyone up to 500, then 60.
     #[arg(long)]
-    neighbours: Option<u32>,
-    /// Seconds after which a machine exchanges one neighbour.
-    #[arg(long)]
-    redeal: Option<f64>,
+    known: Option<u32>,
     /// Transfers that a machine serves at once.
     #[arg(long)]
     slots: Option<u32>,
@@ -103,6 +103,12 @@ enum HintsArgument {
     Source,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum NeighboursArgument {
+    All,
+    Mesh,
+}
+
 fn scaled(text: &str, units: &[(&str, u64)]) -> Result<u64, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit = &text[digits.len()..];
@@ -143,9 +149,12 @@ impl Arguments {
             let chunks = u64::from(self.receivers) * (self.size >> 20);
             (chunks.div_ceil(10_300_000)).next_power_of_two()
         });
-        let crowd = (self.receivers > 200).then_some(12);
-        scenario.manner.neighbours = self.neighbours.or(crowd);
-        scenario.manner.redeal = self.redeal.map(Duration::from_secs_f64);
+        let crowd = (self.receivers > 500).then_some(60);
+        scenario.manner.known = self.known.or(crowd);
+        scenario.manner.neighbours = match self.neighbours {
+            NeighboursArgument::All => Neighbours::All,
+            NeighboursArgument::Mesh => Neighbours::Mesh,
+        };
         scenario.manner.slots = self.slots.unwrap_or(scenario.manner.slots);
         scenario.manner.hints = match self.hints {
             HintsArgument::Off => Hints::Off,

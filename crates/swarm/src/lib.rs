@@ -31,6 +31,7 @@
 
 mod firsts;
 mod flight;
+mod mesh;
 mod peer;
 mod pick;
 mod plan;
@@ -40,6 +41,7 @@ mod table;
 mod words;
 
 pub use firsts::{AdmittedRun, FirstCopies};
+pub use mesh::{Mesh, MeshAction, MeshConfig, MeshInput};
 pub use plan::Plan;
 pub use table::{
     DropReason, LinkId, PeerTable, TableAction, TableConfig, TableInput, Whereabouts, WhyGone,

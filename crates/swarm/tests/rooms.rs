@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use lanspread_swarm::simulate::{Hints, Report, Scenario, simulate};
+use lanspread_swarm::simulate::{Hints, Neighbours, Report, Scenario, simulate};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 const MIB: u64 = 1 << 20;
@@ -37,7 +37,8 @@ fn some_room(seed: u64) -> Scenario {
     scenario.manner.slots = rng.random_range(1..33);
     // Where a liar may be the only neighbour that has anything, a plan gives up, as it should.
     let few = scenario.trouble.liars == 0 && rng.random_bool(0.3);
-    scenario.manner.neighbours = few.then_some(8);
+    scenario.manner.known = few.then_some(8);
+    scenario.manner.neighbours = [Neighbours::All, Neighbours::Mesh][rng.random_range(0..2)];
     scenario.manner.hints = [Hints::Off, Hints::Pushed, Hints::Source][rng.random_range(0..3)];
     scenario.limit = Duration::from_hours(1);
     scenario

@@ -11,7 +11,7 @@ use super::{
     units,
     world::World,
 };
-use crate::{Action, Holding, Input, Plan, RequestId};
+use crate::{Action, Input, Plan, RequestId};
 
 impl World<'_> {
     /// Feeds a plan and carries out what it decides.
@@ -97,36 +97,6 @@ impl World<'_> {
 
     // # Who has what
 
-    /// Tells `host` what its neighbour `other` has.
-    pub(super) fn introduce(&mut self, other: u32, host: u32) {
-        if self.hosts[host as usize].plan.is_none() {
-            return;
-        }
-        let (peer, has) = (
-            self.hosts[other as usize].id,
-            &self.hosts[other as usize].has,
-        );
-        let has = if has.is_full() {
-            Holding::Everything
-        } else {
-            Holding::Only(has.clone())
-        };
-        self.feed(host, Input::PeerJoined { peer, has });
-        let rtt = self.scenario.room.round_trip;
-        self.feed(host, Input::RoundTrip { peer, rtt });
-    }
-
-    /// Two neighbours lose each other.
-    pub(super) fn part(&mut self, one: u32, other: u32) {
-        for (src, dst) in [(one, other), (other, one)] {
-            let peer = self.hosts[src as usize].id;
-            self.feed(dst, Input::PeerLeft { peer });
-            if let Some(wire) = self.hosts[src as usize].wires.remove(&dst) {
-                self.cut(wire);
-            }
-        }
-    }
-
     /// A chunk has arrived whole: it goes to the disk.
     pub(super) fn arrived(&mut self, host: u32, chunk: u32) {
         let Some(disk) = self.scenario.room.disk else {
@@ -183,7 +153,8 @@ impl World<'_> {
         let neighbours: Vec<u32> = self.hosts[at].wires.keys().copied().collect();
         let peer = self.hosts[at].id;
         for other in neighbours {
-            if self.hosts[other as usize].plan.is_none() {
+            let told = &self.hosts[other as usize];
+            if told.plan.is_none() || !told.neighbours.contains(&host) {
                 continue;
             }
             if !chunks.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
-use crate::words::RequestId;
+use crate::{MeshInput, words::RequestId};
 
 /// What happens at some time; hosts and wires by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,8 +23,14 @@ pub(super) enum Event {
     Announce { host: u32 },
     /// A host's disk has written a chunk.
     Stored { host: u32, chunk: u32 },
-    /// A host exchanges one of its neighbours.
-    Redeal { host: u32 },
+    /// A host's mesh hears of another host.
+    Told {
+        host: u32,
+        by: u32,
+        input: MeshInput,
+    },
+    /// A mesh asked to be woken.
+    Tick { host: u32 },
     /// A figure for the curve.
     Sample,
 }

@@ -1,7 +1,7 @@
 //! One machine of the room, and the wires between two.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
     time::Duration,
 };
@@ -9,7 +9,7 @@ use std::{
 use lanspread_proto::{ChunkSet, Hash, PeerId};
 
 use super::network::{PortId, TransferId};
-use crate::{AdmittedRun, FirstCopies, Plan, RequestId};
+use crate::{AdmittedRun, FirstCopies, Mesh, Plan, RequestId};
 
 /// How a host treats those who ask it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,14 @@ pub(super) struct Host {
     pub(super) switch: usize,
     pub(super) character: Character,
     pub(super) present: bool,
-    /// The wire on which it sends to each of its neighbours.
+    /// Other hosts whom it knows, there or not.
+    pub(super) known: Vec<u32>,
+    pub(super) mesh: Option<Mesh>,
+    pub(super) ticks_at: Option<Duration>,
+    /// With whom its plan exchanges chunks.
+    pub(super) neighbours: BTreeSet<u32>,
+    pub(super) most_neighbours: usize,
+    /// The wire on which it sends to each host with which one of the two exchanges chunks.
     pub(super) wires: BTreeMap<u32, u32>,
     pub(super) has: ChunkSet,
     pub(super) plan: Option<Plan>,

@@ -21,6 +21,7 @@
 mod drive;
 mod events;
 mod host;
+mod meet;
 mod network;
 mod report;
 mod scenario;
@@ -30,7 +31,7 @@ mod units;
 mod world;
 
 pub use report::{Joint, Report};
-pub use scenario::{Hints, Manner, Room, Scenario, Trouble};
+pub use scenario::{Hints, Manner, Neighbours, Room, Scenario, Trouble};
 
 /// Runs a scenario to its end.
 ///

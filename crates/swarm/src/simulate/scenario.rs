@@ -16,6 +16,17 @@ pub enum Hints {
     Source,
 }
 
+/// Who exchanges chunks with whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Neighbours {
+    /// Everyone with everyone whom it knows.
+    All,
+    /// As the [`Mesh`](crate::Mesh) of each host decides.
+    #[default]
+    Mesh,
+}
+
 /// Who is in the room and what joins them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Room {
@@ -63,10 +74,10 @@ pub struct Trouble {
 /// How hosts behave.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manner {
-    /// Neighbours of each host; `None`: everyone.
-    pub neighbours: Option<u32>,
-    /// How often a host exchanges one of its neighbours.
-    pub redeal: Option<Duration>,
+    /// Who exchanges chunks with whom.
+    pub neighbours: Neighbours,
+    /// Other hosts that a host knows; `None`: everyone.
+    pub known: Option<u32>,
     /// Transfers that a host serves at once; who is more waits in turn.
     pub slots: u32,
     /// How receivers learn what others fetch.
@@ -114,8 +125,8 @@ impl Scenario {
             },
             trouble: Trouble::default(),
             manner: Manner {
-                neighbours: None,
-                redeal: None,
+                neighbours: Neighbours::default(),
+                known: None,
                 slots: 32,
                 hints: Hints::default(),
                 batch: Duration::from_millis(10),

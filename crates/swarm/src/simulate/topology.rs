@@ -4,12 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{rngs::StdRng, seq::SliceRandom};
 
-/// Wires between one switch's hosts and those of others. Each carries about a thirteenth of a link beside
-/// twelve neighbours, so that these bring a little more than a copy in the time of one.
-const GATEWAYS: usize = 15;
-
-/// Pairs of neighbours among hosts: all of them, or a random graph in which everyone has about `degree`
-/// neighbours and reaches everyone, made of rings.
+/// Pairs of hosts that know each other: all of them, or a random graph in which everyone knows about `degree`
+/// others and reaches everyone, made of rings.
 pub(super) fn pairs(rng: &mut StdRng, hosts: &[u32], degree: Option<u32>) -> Vec<(u32, u32)> {
     let everyone = hosts.len().saturating_sub(1);
     match degree.map(|degree| degree as usize) {
@@ -20,29 +16,6 @@ pub(super) fn pairs(rng: &mut StdRng, hosts: &[u32], degree: Option<u32>) -> Vec
             .flat_map(|(at, one)| hosts[at + 1..].iter().map(|other| (*one, *other)))
             .collect(),
     }
-}
-
-/// Pairs of neighbours where hosts know who is at their switch: everyone's are there, and some of each
-/// switch's hosts, its gateways, have one further neighbour at another switch.
-pub(super) fn grouped(
-    rng: &mut StdRng,
-    switches: &[Vec<u32>],
-    degree: Option<u32>,
-) -> Vec<(u32, u32)> {
-    let mut found: Vec<(u32, u32)> = Vec::new();
-    for hosts in switches {
-        found.extend(pairs(rng, hosts, degree));
-    }
-    for near in 0..switches.len() {
-        for far in near + 1..switches.len() {
-            let (mut here, mut there) = (switches[near].clone(), switches[far].clone());
-            here.shuffle(rng);
-            there.shuffle(rng);
-            let both = here.into_iter().zip(there);
-            found.extend(both.take(GATEWAYS.div_ceil(switches.len() - 1)));
-        }
-    }
-    found
 }
 
 /// Rings share some pairs, which leaves hosts with fewer neighbours than the others, and a host with fewer
@@ -94,13 +67,5 @@ mod tests {
                 .count();
             assert!((11..=12).contains(&degree), "{degree}");
         }
-    }
-
-    #[test]
-    fn few_wires_leave_a_switch() {
-        let switches: Vec<Vec<u32>> = (0..4).map(|at| (at * 50..at * 50 + 50).collect()).collect();
-        let pairs = grouped(&mut StdRng::seed_from_u64(1), &switches, Some(12));
-        let across = pairs.iter().filter(|(one, other)| one / 50 != other / 50);
-        assert_eq!(across.count(), 6 * GATEWAYS.div_ceil(3));
     }
 }

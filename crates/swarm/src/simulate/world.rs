@@ -1,7 +1,7 @@
 //! The room: its hosts, its wires, and the loop over what happens.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash as _, Hasher},
     ops::Range,
     sync::Arc,
@@ -17,9 +17,8 @@ use super::{
     network::{Network, PortId},
     report::{Joint, Report},
     scenario::Scenario,
-    topology, units,
+    units,
 };
-use crate::{Plan, PlanConfig};
 
 /// Senders follow a change of their share after this, times how coarse the chunks are.
 const SETTLE: Duration = Duration::from_millis(1);
@@ -126,12 +125,8 @@ impl<'s> World<'s> {
         }
         let end = first + room.receivers;
         let begin_late = end - trouble.late.min(room.receivers);
-        let mut present: Vec<u32> = (0..begin_late).collect();
-        for (one, other) in self.acquaintances(&present) {
-            self.connect(one, other);
-        }
-        for host in present.drain(..) {
-            self.hosts[host as usize].present = true;
+        self.acquaint();
+        for host in 0..begin_late {
             self.events.at(Duration::ZERO, Event::Start { host });
         }
         for host in begin_late..end {
@@ -143,28 +138,7 @@ impl<'s> World<'s> {
             self.events.at(goes, Event::Leave { host });
             self.events.at(goes + floor / 20, Event::Start { host });
         }
-        if let Some(redeal) = self.scenario.manner.redeal {
-            for host in 0..end {
-                let first = redeal.mul_f64(self.rng.random_range(0.0..1.0));
-                self.events.at(first, Event::Redeal { host });
-            }
-        }
         self.events.at(Duration::ZERO, Event::Sample);
-    }
-
-    /// Who knows whom at the beginning.
-    fn acquaintances(&mut self, present: &[u32]) -> Vec<(u32, u32)> {
-        let degree = self.scenario.manner.neighbours;
-        if !self.scenario.room.groups {
-            return topology::pairs(&mut self.rng, present, degree);
-        }
-        let at_switch = |switch: usize| {
-            let here = present.iter().copied();
-            here.filter(|host| self.hosts[*host as usize].switch == switch)
-                .collect()
-        };
-        let switches: Vec<Vec<u32>> = (0..self.trunks.len().max(1)).map(at_switch).collect();
-        topology::grouped(&mut self.rng, &switches, degree)
     }
 
     fn add_host(&mut self, link: u64, character: Character, full: bool) -> u32 {
@@ -178,6 +152,11 @@ impl<'s> World<'s> {
             switch: self.hosts.len() % self.scenario.room.switches.max(1) as usize,
             character,
             present: false,
+            known: Vec::new(),
+            mesh: None,
+            ticks_at: None,
+            neighbours: BTreeSet::new(),
+            most_neighbours: 0,
             wires: BTreeMap::new(),
             has: if full {
                 ChunkSet::full(chunks)
@@ -240,7 +219,8 @@ impl<'s> World<'s> {
             }
             Event::Announce { host } => self.announce(host),
             Event::Stored { host, chunk } => self.stored(host, chunk),
-            Event::Redeal { host } => self.redeal(host),
+            Event::Told { host, by, input } => self.told(host, by, input),
+            Event::Tick { host } => self.tick(host),
             Event::Sample => {
                 self.sample();
                 let apart = (self.scenario.floor() / SAMPLES).max(SAMPLES_APART);
@@ -248,105 +228,6 @@ impl<'s> World<'s> {
                 self.events.at(next, Event::Sample);
             }
         }
-    }
-
-    // # Coming and going
-
-    fn start(&mut self, host: u32) {
-        let at = host as usize;
-        if !self.hosts[at].present {
-            self.hosts[at].present = true;
-            let others: Vec<u32> = self.strangers(host);
-            let wanted = self
-                .scenario
-                .manner
-                .neighbours
-                .map_or(others.len(), |n| n as usize);
-            for other in self.some_of(others, wanted) {
-                self.connect(host, other);
-            }
-        }
-        if self.hosts[at].ledger.is_none() && self.hosts[at].finished.is_none() {
-            let seed = self
-                .scenario
-                .seed
-                .wrapping_mul(0x1_0001)
-                .wrapping_add(u64::from(host));
-            let config = PlanConfig::new(seed, self.map.clone(), self.hosts[at].has.clone());
-            self.hosts[at].plan = Some(Plan::new(self.epoch + self.now, config));
-            self.hosts[at].started.get_or_insert(self.now);
-            let neighbours: Vec<u32> = self.hosts[at].wires.keys().copied().collect();
-            for other in neighbours {
-                self.introduce(other, host);
-            }
-            self.drain(host);
-        }
-    }
-
-    /// Who is there and not a neighbour yet.
-    fn strangers(&self, host: u32) -> Vec<u32> {
-        let known = &self.hosts[host as usize].wires;
-        (0..u32::try_from(self.hosts.len()).unwrap_or(u32::MAX))
-            .filter(|other| *other != host && !known.contains_key(other))
-            .filter(|other| self.hosts[*other as usize].present)
-            .collect()
-    }
-
-    fn some_of(&mut self, mut from: Vec<u32>, wanted: usize) -> Vec<u32> {
-        while from.len() > wanted {
-            let out = self.rng.random_range(0..from.len());
-            from.swap_remove(out);
-        }
-        from
-    }
-
-    pub(super) fn leave(&mut self, host: u32) {
-        let at = host as usize;
-        if self.hosts[at].finished.is_some() && host != SOURCE {
-            return;
-        }
-        self.hosts[at].present = false;
-        let neighbours: Vec<u32> = self.hosts[at].wires.keys().copied().collect();
-        for other in neighbours {
-            self.part(host, other);
-        }
-        self.hosts[at].plan = None;
-        self.hosts[at].wakes_at = None;
-    }
-
-    fn redeal(&mut self, host: u32) {
-        if let Some(redeal) = self.scenario.manner.redeal {
-            self.events.at(self.now + redeal, Event::Redeal { host });
-        }
-        let at = host as usize;
-        let many = self
-            .scenario
-            .manner
-            .neighbours
-            .map_or(usize::MAX, |n| n as usize);
-        if !self.hosts[at].present {
-            return;
-        }
-        if self.hosts[at].wires.len() >= many {
-            let nth = self.rng.random_range(0..self.hosts[at].wires.len());
-            if let Some(other) = self.hosts[at].wires.keys().nth(nth).copied() {
-                self.part(host, other);
-            }
-        }
-        let strangers = self.strangers(host);
-        for other in self.some_of(strangers, 1) {
-            self.connect(host, other);
-        }
-    }
-
-    fn connect(&mut self, one: u32, other: u32) {
-        for (src, dst) in [(one, other), (other, one)] {
-            let wire = u32::try_from(self.wires.len()).unwrap_or(u32::MAX);
-            self.wires.push(Wire::new(src, dst));
-            self.hosts[src as usize].wires.insert(dst, wire);
-        }
-        self.introduce(one, other);
-        self.introduce(other, one);
     }
 
     // # What is told at the end
@@ -365,13 +246,14 @@ impl<'s> World<'s> {
             .push((self.now, stored, units::count(finished) / receivers));
     }
 
-    pub(super) fn finished(&mut self, host: u32) {
-        let host = &mut self.hosts[host as usize];
+    pub(super) fn finished(&mut self, number: u32) {
+        let host = &mut self.hosts[number as usize];
         assert!(host.has.is_full(), "a plan finished without everything");
         host.finished = Some(self.now);
         host.plan = None;
         host.wakes_at = None;
         self.awaited -= usize::from(host.awaited);
+        self.tell_of_the_end(number);
     }
 
     /// The ports between two hosts.
@@ -414,7 +296,7 @@ impl<'s> World<'s> {
         let mut took: Vec<Duration> = ends.collect();
         took.sort_unstable();
         let sent: u64 = self.hosts.iter().map(|host| host.sent_bytes).sum();
-        let degrees = || self.hosts.iter().map(|host| host.wires.len());
+        let degrees = || self.hosts.iter().map(|host| host.most_neighbours);
         let joints = self.trunks.iter().map(|trunk| Joint {
             inward: copies(trunk.inward_bytes),
             outward: copies(trunk.outward_bytes),
