@@ -190,9 +190,10 @@ fn print(scenario: &Scenario, report: &Report) {
         println!("{} receivers did not finish", report.unfinished);
     }
     println!(
-        "seed {}: floor {}, median {}, p99 {}, last {} = {:.3} floors, efficiency {:.3}",
+        "seed {}: floor {}, first {}, median {}, p99 {}, last {} = {:.3} floors, efficiency {:.3}",
         scenario.seed,
         seconds(report.floor),
+        seconds(report.quantile(0.0)),
         seconds(report.quantile(0.5)),
         seconds(report.quantile(0.99)),
         seconds(report.last()),

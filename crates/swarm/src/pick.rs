@@ -312,6 +312,11 @@ impl Shelf {
         u16::try_from(found + nobody).ok()
     }
 
+    /// Whether no partial holder is known or expected.
+    pub(crate) fn is_rare(&self, at: usize) -> bool {
+        self.rarity(at) == 0
+    }
+
     fn fits(&self, chunk: u32, held: &Held, rarity: u16) -> bool {
         self.is_wanted(chunk) && self.rarity(chunk as usize) == rarity && held.contains(chunk)
     }

@@ -7,10 +7,11 @@
 //! | in flight | wanted | its last request ended without it, or it was wrong |
 //! | arrived | stored | `ChunkStored` |
 //!
-//! The rooms: `assign` asks peers, `settle` takes what they answer, `clock` gives up waiting.
+//! The rooms: `assign` asks peers, `group` spares thin links, `settle` takes what they answer, `clock` gives up waiting.
 
 mod assign;
 mod clock;
+mod group;
 mod settle;
 
 use std::{
@@ -55,6 +56,7 @@ pub struct Plan {
     stored: ChunkSet,
     stored_bytes: u64,
     rate: Rate,
+    group: Option<group::Group>,
     /// Chunks that others are fetching, and until when that is believed, soonest first.
     expected: VecDeque<(Instant, u32)>,
     /// Moves on whenever a chunk is wanted again, so that peers without anything to offer look anew.
@@ -110,6 +112,7 @@ impl Plan {
             unstored_bytes: 0,
             stored,
             rate: Rate::new(now),
+            group: None,
             expected: VecDeque::new(),
             wanted_again: 0,
             choked_at: None,
@@ -139,6 +142,11 @@ impl Plan {
             Input::PeerJoined { peer, has } => self.peer_joined(now, peer, has),
             Input::PeerGained { peer, chunks } => self.peer_gained(now, peer, &chunks),
             Input::PeerLeft { peer } => self.peer_left(now, peer),
+            Input::Group {
+                me,
+                members,
+                wanting,
+            } => self.grouped(now, me, members, wanting),
             Input::Expected { chunks } => self.others_fetch(now, &chunks),
             Input::RoundTrip { peer, rtt } => {
                 if let Some(peer) = self.peers.get_mut(&peer) {
@@ -253,6 +261,7 @@ impl Plan {
             self.shelf.gain(&mut peer.held, chunk.get());
         }
         peer.dry_at = None;
+        self.be_patient(id);
         self.ask(now, id);
     }
 

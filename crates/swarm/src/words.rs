@@ -67,6 +67,16 @@ pub enum Input {
         /// Who.
         peer: PeerId,
     },
+    /// The hosts on our side of a thin link; all others are beyond it, and each chunk is fetched from there by one
+    /// member. Said anew when that changes; until it is said, everybody is near.
+    Group {
+        /// Ourselves.
+        me: PeerId,
+        /// Who is on our side, ourselves or not.
+        members: Vec<PeerId>,
+        /// Those of them that lack something, or did until lately; ourselves or not.
+        wanting: Vec<PeerId>,
+    },
     /// Others are fetching these chunks now, so that somebody will soon have them: they are as good as
     /// held by one peer more. Forgotten after a while.
     Expected {

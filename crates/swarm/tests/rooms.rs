@@ -28,6 +28,7 @@ fn some_room(seed: u64) -> Scenario {
     scenario.room.disk = rng.random_bool(0.2).then_some(20 * MIB);
     scenario.room.switches = rng.random_range(1..4);
     scenario.room.joint = link * 2;
+    scenario.room.groups = rng.random_bool(0.5);
     scenario.trouble.late = rng.random_range(0..3).min(receivers - 1);
     scenario.trouble.late_at = rng.random_range(0.0..1.0);
     scenario.trouble.churning = rng.random_range(0..2).min(receivers);
@@ -87,6 +88,7 @@ fn everyone_finishes_and_no_byte_is_lost_or_made_up() {
 fn the_same_seed_gives_the_same_trace_and_another_one_another() {
     for seed in 300..350 {
         let scenario = some_room(seed);
+
         let report = simulate(&scenario);
         assert_eq!(report.unfinished, 0, "seed {seed}");
         assert_eq!(report, simulate(&scenario), "seed {seed}");

@@ -11,6 +11,7 @@ use lanspread_proto::PeerId;
 use super::{
     Plan,
     clock::{PATROL, PATROL_AT_END},
+    group::PATIENCE,
 };
 use crate::{
     flight::Flight,
@@ -82,15 +83,17 @@ impl Plan {
             );
             return false;
         }
+        let from_afar = self.offer_from_afar(now, id);
         let Some(peer) = self.peers.get_mut(&id) else {
             return false;
         };
         if peer.only_rare_until.is_some_and(|until| now < until) && self.shelf.rarest() != Some(0) {
             return false;
         }
-        if peer.dry_at != Some(self.wanted_again) {
-            if let Some(first) = self.shelf.pick(&peer.held, peer.cursor, &mut self.rng) {
-                let count = self.shelf.extend(first, &peer.held, run_bytes);
+        if from_afar.is_some() || peer.dry_at != Some(self.wanted_again) {
+            let held = from_afar.as_ref().unwrap_or(&peer.held);
+            if let Some(first) = self.shelf.pick(held, peer.cursor, &mut self.rng) {
+                let count = self.shelf.extend(first, held, run_bytes);
                 self.request(now, id, first..first + count);
                 return true;
             }
@@ -190,6 +193,14 @@ impl Plan {
             return None;
         }
         let whole = own(tail.clone());
+        let gain_min = if self.is_far(id) && !self.is_open() {
+            PATIENCE
+        } else {
+            HELP_GAIN_MIN
+        };
+        if whole + gain_min >= due && gain_min == PATIENCE {
+            return None;
+        }
         if tail == flight.left && due >= whole * TAKEOVER_SLOWNESS_MIN {
             return Some(Help {
                 request,
@@ -203,7 +214,7 @@ impl Plan {
             .find(|count| f64::from(*count) <= share * f64::from(tail.end - tail.start))
             .unwrap_or(1);
         let chunks = tail.end - count..tail.end;
-        (own(chunks.clone()) + HELP_GAIN_MIN < due).then_some(Help {
+        (own(chunks.clone()) + gain_min < due).then_some(Help {
             request,
             chunks,
             takes_over: false,

@@ -50,6 +50,7 @@ impl Plan {
                 self.wake_by(stalls_at);
             }
         }
+        self.wait_for_the_group(now);
         self.ask_everyone(now);
         if !self.flights.is_empty() {
             self.wake_by(now + PATROL);

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use lanspread_proto::PeerId;
+
 use super::{
     events::Event,
     host::host_of,
@@ -61,6 +63,33 @@ impl World<'_> {
             }
         }
         self.drain(host);
+        self.tell_groups(self.hosts[at].switch);
+    }
+
+    /// All plans at a switch are told who is there.
+    fn tell_groups(&mut self, switch: usize) {
+        if !self.scenario.room.groups {
+            return;
+        }
+        let here = |host: &&super::host::Host| host.switch == switch && host.present;
+        let members = self.hosts.iter().filter(here);
+        let members: Vec<u32> = members.map(|host| host_of(host.id)).collect();
+        let wants = |host: &&u32| self.hosts[**host as usize].plan.is_some();
+        let wanting: Vec<u32> = members.iter().filter(wants).copied().collect();
+        let ids = |of: &[u32]| {
+            of.iter()
+                .map(|host| self.hosts[*host as usize].id)
+                .collect()
+        };
+        let (members, wanting_ids): (Vec<PeerId>, Vec<PeerId>) = (ids(&members), ids(&wanting));
+        for host in wanting {
+            let input = Input::Group {
+                me: self.hosts[host as usize].id,
+                members: members.clone(),
+                wanting: wanting_ids.clone(),
+            };
+            self.feed(host, input);
+        }
     }
 
     pub(super) fn leave(&mut self, host: u32) {
@@ -79,6 +108,7 @@ impl World<'_> {
         }
         self.hosts[at].plan = None;
         self.hosts[at].wakes_at = None;
+        self.tell_groups(self.hosts[at].switch);
     }
 
     fn those_there(&self, host: u32) -> Vec<u32> {
