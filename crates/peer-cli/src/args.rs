@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use lanspread_peer::proto::Version;
+use lanspread_peer::proto::{GroupName, Version};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::{
@@ -143,6 +143,10 @@ pub(crate) struct Settings {
     /// What other people see this machine as [default: the host's name]
     #[arg(long, global = true, value_name = "NAME", env = "LANSPREAD_NAME")]
     pub(crate) name: Option<String>,
+
+    /// What the machines at this one's switch are called together; where switches are joined by thin links
+    #[arg(long, global = true, value_name = "NAME", env = "LANSPREAD_GROUP")]
+    pub(crate) group: Option<GroupName>,
 
     /// The UDP address to listen on [default: 0.0.0.0:27184, or any port if that one is taken]
     #[arg(long, global = true, value_name = "IP:PORT", env = "LANSPREAD_LISTEN")]

@@ -15,7 +15,8 @@ use std::{
 use anyhow::{Context, Result};
 use etcetera::{BaseStrategy, base_strategy::Xdg};
 use lanspread_peer::{
-    DiscoveryMode, InterfaceFilter, Party, PeerConfig, RateLimits, proto::limits,
+    DiscoveryMode, InterfaceFilter, Party, PeerConfig, RateLimits,
+    proto::{GroupName, limits},
 };
 
 use crate::args::{Cli, Settings};
@@ -39,6 +40,7 @@ pub(crate) struct Options {
     pub(crate) catalog: Option<PathBuf>,
     pub(crate) party: Option<PathBuf>,
     pub(crate) name: String,
+    pub(crate) group: Option<GroupName>,
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) peers: Vec<String>,
     pub(crate) mdns: bool,
@@ -93,6 +95,7 @@ impl Options {
             catalog: settings.catalog,
             party: settings.party,
             name: settings.name.unwrap_or_else(host_name),
+            group: settings.group,
             listen: settings.listen,
             peers: given(settings.peer),
             mdns: !settings.no_mdns.unwrap_or(false),
@@ -121,6 +124,7 @@ impl Options {
             config.party = Party::load(dir)?;
         }
         config.name.clone_from(&self.name);
+        config.group.clone_from(&self.group);
         if let Some(listen) = self.listen {
             config.listen = listen;
             config.listen_elsewhere = false;
@@ -154,6 +158,7 @@ fn merge(over: Settings, under: Settings) -> Settings {
         catalog: over.catalog.or(under.catalog),
         party: over.party.or(under.party),
         name: over.name.or(under.name),
+        group: over.group.or(under.group),
         listen: over.listen.or(under.listen),
         peer: longer(over.peer, under.peer),
         no_mdns: over.no_mdns.or(under.no_mdns),
@@ -243,6 +248,7 @@ mod tests {
         wait = 2.5
         give-up = "90s"
         listen = "127.0.0.1:0"
+        group = "row 3"
     "#;
 
     fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
@@ -266,6 +272,7 @@ mod tests {
         assert_eq!(options.game_dir, dir.path().join("games"));
         assert_eq!(options.state_dir, Path::new("/var/lib/lanspread"));
         assert_eq!(options.peers, ["10.0.0.1:1", "10.0.0.2:2"]);
+        assert_eq!(options.group, Some("row 3".parse().unwrap()));
         assert_eq!(options.rate_limits.upload_bytes_per_second, Some(5_000_000));
         assert_eq!(
             options.rate_limits.download_bytes_per_second,
@@ -328,6 +335,7 @@ mod tests {
             ("give-up = \"x\"", "give-up"),
             ("wait = -1.0", "\"-1\""),
             ("listen = \"here\"", "listen"),
+            ("group = \" \"", "the group has no name"),
         ] {
             let error = format!("{:#}", loaded(&format!("\n{line}\n"), &[]).unwrap_err());
             assert!(

@@ -9,7 +9,7 @@ use std::{
 
 use lanspread_install::{StreamInstallProvider, Unpacker};
 use lanspread_mdns::{InterfaceFilter, MemoryNetwork};
-use lanspread_proto::limits;
+use lanspread_proto::{GroupName, limits};
 
 use crate::{game_db::PeerGameDB, party::Party};
 
@@ -31,6 +31,10 @@ pub struct PeerConfig {
     pub party: Party,
     /// What people call this machine; default `lanspread`.
     pub name: String,
+    /// Which machines share a switch with this one; default none. Where several switches are joined by links that are
+    /// thinner than all their machines' links together, each switch's machines are given a name of their own: most of
+    /// the exchange then stays at the switch, and each byte crosses a joint once or little more.
+    pub group: Option<GroupName>,
     /// Where to listen. Default: every IPv4 address, port [`DEFAULT_PORT`].
     pub listen: SocketAddr,
     /// Whether to take any free port when the one of `listen` is taken. Default true: two peers on
@@ -126,6 +130,7 @@ impl PeerConfig {
             game_db: PeerGameDB::default(),
             party: Party::open(),
             name: "lanspread".into(),
+            group: None,
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, DEFAULT_PORT)),
             listen_elsewhere: true,
             manual_peers: Vec::new(),

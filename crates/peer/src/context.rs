@@ -16,8 +16,8 @@ use std::{
 use lanspread_disk::{RealDisk, StateDir};
 use lanspread_library::{Catalog, Library, LocalGame, LocalState};
 use lanspread_proto::{
-    CHUNK_BYTES, GameId, ManifestId, PeerId, Version, limits,
-    message::{Hello, PROTOCOL_VERSION},
+    CHUNK_BYTES, GameId, GroupName, ManifestId, PeerId, Version, limits,
+    message::{GameSummary, Hello, PROTOCOL_VERSION},
 };
 use tokio::{
     sync::{Notify, broadcast, watch},
@@ -29,6 +29,7 @@ use crate::{
     buffers::Buffers,
     config::{RateLimits, Services},
     event::{DistrustReason, Events, PeerEvent},
+    exchange::Exchanges,
     game_db::{PeerGameDB, RemoteTitle},
     ledger::Ledger,
     links::Links,
@@ -59,6 +60,7 @@ pub(crate) const PIECE_BYTES: usize = 256 * 1024;
 pub(crate) struct Context {
     pub(crate) id: PeerId,
     pub(crate) name: String,
+    pub(crate) group: Option<GroupName>,
     pub(crate) listen: SocketAddr,
     pub(crate) incarnation: u64,
     pub(crate) events: Events,
@@ -66,6 +68,7 @@ pub(crate) struct Context {
     pub(crate) links: Links,
     pub(crate) ledger: Ledger,
     pub(crate) firsts: Firsts,
+    pub(crate) exchanges: Exchanges,
     pub(crate) shelf: Shelf,
     pub(crate) state: Arc<StateDir>,
     pub(crate) catalog: Arc<Catalog>,
@@ -106,12 +109,15 @@ pub(crate) enum News {
     Gained(PeerId, ManifestId, Arc<Vec<(u32, u32)>>),
     /// A peer has gone.
     Left(PeerId),
+    /// An exchange of a payload with a peer may have begun or ended.
+    Exchange(PeerId, ManifestId),
 }
 
 /// The parts that come from the outside; the rest is made here.
 pub(crate) struct ContextParts {
     pub(crate) id: PeerId,
     pub(crate) name: String,
+    pub(crate) group: Option<GroupName>,
     pub(crate) listen: SocketAddr,
     pub(crate) incarnation: u64,
     pub(crate) game_db: PeerGameDB,
@@ -130,6 +136,7 @@ impl Context {
         Arc::new(Self {
             id: parts.id,
             name: parts.name,
+            group: parts.group,
             listen: parts.listen,
             incarnation: parts.incarnation,
             events: Events::new(),
@@ -137,6 +144,7 @@ impl Context {
             links: Links::new(parts.id),
             ledger: Ledger::default(),
             firsts: Firsts::default(),
+            exchanges: Exchanges::new(),
             shelf: Shelf::new(),
             state: parts.state,
             catalog: parts.catalog,
@@ -181,7 +189,13 @@ impl Context {
             incarnation: self.incarnation,
             call,
             library_revision: self.shelf.shown().borrow().revision,
+            group: self.group.clone(),
         }
+    }
+
+    /// Whether a peer is at the same switch, as far as is known: without groups everybody is.
+    pub(crate) fn is_near(&self, peer: PeerId) -> bool {
+        self.group.is_none() || self.game_db.group_of(peer) == self.group
     }
 
     /// Tells the download drivers; nobody downloading is a fine state.
@@ -362,6 +376,16 @@ impl Context {
             .map(|operation| operation.kind)
     }
 
+    fn neighbours(&self) -> BTreeMap<GameId, usize> {
+        let shown = self.shelf.shown();
+        let shown = shown.borrow();
+        let count = |(id, game): (&GameId, &GameSummary)| {
+            let count = self.exchanges.neighbours(game.manifest).len();
+            (count > 0).then(|| (id.clone(), count))
+        };
+        shown.games.iter().filter_map(count).collect()
+    }
+
     pub(crate) fn status(&self) -> Status {
         let home = self.home();
         Status {
@@ -372,6 +396,7 @@ impl Context {
             game_dir: home.path.clone(),
             operations: self.operations.borrow().values().cloned().collect(),
             outbound_transfers: self.ledger.outbound_transfers(),
+            neighbours: self.neighbours(),
             queued_receivers: self.expansions.waiting(),
             sent_bytes: self.ledger.sent_bytes(),
             received_bytes: self.ledger.received_bytes(),

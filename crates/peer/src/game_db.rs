@@ -10,7 +10,7 @@ use std::{
 };
 
 use lanspread_proto::{
-    ChunkSet, GameId, ManifestId, PeerId, Version, limits, message::GameSummary,
+    ChunkSet, GameId, GroupName, ManifestId, PeerId, Version, limits, message::GameSummary,
 };
 
 use crate::view::PeerView;
@@ -33,6 +33,7 @@ struct Tables {
 #[derive(Debug)]
 struct RemotePeer {
     name: String,
+    group: Option<GroupName>,
     addr: SocketAddr,
     rtt: Option<Duration>,
     games: BTreeMap<GameId, GameSummary>,
@@ -160,18 +161,31 @@ impl PeerGameDB {
             .map(|remote| remote.name.clone())
     }
 
+    /// The group that a peer says it is in.
+    pub(crate) fn group_of(&self, peer: PeerId) -> Option<GroupName> {
+        self.lock().peers.get(&peer)?.group.clone()
+    }
+
     // # Filled by sessions
 
-    pub(crate) fn joined(&self, peer: PeerId, name: String, addr: SocketAddr) {
+    pub(crate) fn joined(
+        &self,
+        peer: PeerId,
+        name: String,
+        addr: SocketAddr,
+        group: Option<GroupName>,
+    ) {
         let mut tables = self.lock();
         let remote = tables.peers.entry(peer).or_insert_with(|| RemotePeer {
             name: String::new(),
+            group: None,
             addr,
             rtt: None,
             games: BTreeMap::new(),
             held: HashMap::new(),
         });
         remote.name = name;
+        remote.group = group;
         remote.addr = addr;
     }
 
@@ -306,6 +320,7 @@ mod tests {
                 peer(n),
                 format!("peer {n}"),
                 ([127, 0, 0, 1], u16::from(n)).into(),
+                None,
             );
         }
         db

@@ -41,6 +41,7 @@ mod context;
 mod download;
 mod error;
 mod event;
+mod exchange;
 mod fetch;
 mod game_db;
 mod handle;

@@ -121,18 +121,29 @@ impl Shelf {
         self.0.shown.subscribe()
     }
 
+    /// Whether this payload is announced.
+    pub(crate) fn shows(&self, manifest: ManifestId) -> bool {
+        let shown = self.0.shown.borrow();
+        shown.games.values().any(|game| game.manifest == manifest)
+    }
+
     /// Ticks when some partial payload gained chunks.
     pub(crate) fn gained(&self) -> watch::Receiver<u64> {
         self.0.gained.subscribe()
     }
 
     pub(crate) fn partial(&self, manifest: ManifestId) -> Option<Arc<Partial>> {
-        self.partials().get(&manifest).cloned()
+        self.read().get(&manifest).cloned()
+    }
+
+    /// Every payload that is arriving.
+    pub(crate) fn partials(&self) -> Vec<Arc<Partial>> {
+        self.read().values().cloned().collect()
     }
 
     /// The partial payload of a game.
     pub(crate) fn partial_of(&self, game: &GameId) -> Option<Arc<Partial>> {
-        self.partials()
+        self.read()
             .values()
             .find(|partial| partial.game == *game)
             .cloned()
@@ -179,7 +190,7 @@ impl Shelf {
                 Some((game.id.clone(), summary))
             })
             .collect();
-        for partial in self.partials().values() {
+        for partial in self.read().values() {
             let summary = partial.summary(catalog.name(&partial.game));
             games.entry(partial.game.clone()).or_insert(summary);
         }
@@ -205,7 +216,7 @@ impl Shelf {
         });
     }
 
-    fn partials(&self) -> std::sync::RwLockReadGuard<'_, HashMap<ManifestId, Arc<Partial>>> {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<ManifestId, Arc<Partial>>> {
         self.0
             .partials
             .read()

@@ -88,6 +88,7 @@ pub async fn start_peer(
     let context = Context::new(ContextParts {
         id: identity.id,
         name: config.name.clone(),
+        group: config.group.clone(),
         listen: endpoint.listen_addr(),
         incarnation: rand::random(),
         game_db: config.game_db.clone(),

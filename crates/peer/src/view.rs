@@ -160,6 +160,8 @@ pub struct Status {
     pub operations: Vec<OperationView>,
     /// Requests for payload that are being answered, by game; a game without any is absent.
     pub outbound_transfers: BTreeMap<GameId, usize>,
+    /// Peers with whom chunks are exchanged, by game; a game without any is absent.
+    pub neighbours: BTreeMap<GameId, usize>,
     /// Receivers that wait for a streamed install, by game; a game without any is absent.
     pub queued_receivers: BTreeMap<GameId, usize>,
     /// Payload bytes sent since the start, by game.

@@ -13,6 +13,7 @@
 pub mod chunk;
 pub mod expanded;
 pub mod frame;
+pub mod group;
 pub mod hash;
 pub mod id;
 pub mod limits;
@@ -23,6 +24,7 @@ pub mod path;
 pub mod version;
 
 pub use chunk::{CHUNK_BYTES, ChunkIndex, ChunkMap, ChunkRun, ChunkSet, ChunkSpan};
+pub use group::{GroupName, GroupNameError};
 pub use hash::Hash;
 pub use id::{GameId, IdError, ManifestId, PeerId};
 pub use manifest::{FileEntry, Manifest, ManifestError};

@@ -74,6 +74,9 @@ pub const GAMES_PER_PEER_MAX: usize = 10_000;
 /// A peer's display name, shown to people; longer ones are cut.
 pub const PEER_NAME_BYTES_MAX: usize = 64;
 
+/// A group's name: one word or two of an operator, repeated in every introduction.
+pub const GROUP_NAME_BYTES_MAX: usize = 64;
+
 /// Addresses in one answer to `GetPeers`.
 pub const PEER_ADDRESSES_MAX: usize = 512;
 

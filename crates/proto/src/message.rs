@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    group::GroupName,
     hash::Hash,
     id::{GameId, ManifestId, PeerId},
     limits,
@@ -63,8 +64,18 @@ pub enum Request {
         count: u32,
     },
     /// Tell me of changes. Answered by [`Answer::Subscribed`] and [`Push`] frames for as long as the
-    /// stream stays open; the first ones repeat what is here already.
+    /// stream stays open; the first ones repeat what is here already. [`Push::Chunks`] come only of payloads
+    /// for which the two exchange chunks.
     Subscribe,
+    /// Let us exchange chunks of a payload: each tells the other what it gains, and asks it for what it has.
+    /// Answered by [`Answer::Exchanging`], and then in force until one of the two ends its half of the stream; or
+    /// refused as [`RefusalCode::Busy`].
+    Exchange {
+        /// Which payload.
+        manifest: ManifestId,
+        /// With how many others the asking peer exchanges it.
+        neighbours: u32,
+    },
     /// Which other peers of this party do you know? Answered by [`Answer::Peers`].
     GetPeers,
     /// The archives of a payload, expanded. Answered by [`Answer::Expanding`] and the frames of
@@ -109,6 +120,8 @@ pub enum Answer {
     },
     /// Pushes follow.
     Subscribed,
+    /// Chunks are exchanged from now on.
+    Exchanging,
     /// Frames of an expanded archive follow.
     Expanding,
     /// Peers of this party, at most [`limits::PEER_ADDRESSES_MAX`].
@@ -141,6 +154,9 @@ pub struct Hello {
     pub call: u64,
     /// Grows with every change of what it serves.
     pub library_revision: u64,
+    /// Which machines it shares a switch with, if its operator says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
 }
 
 /// What a peer serves of one game.

@@ -41,6 +41,7 @@ fn hello() -> Hello {
         incarnation: 12,
         call: 3,
         library_revision: u64::MAX,
+        group: None,
     }
 }
 
@@ -78,6 +79,10 @@ fn requests() -> Vec<Request> {
             count: 8,
         },
         Request::Subscribe,
+        Request::Exchange {
+            manifest,
+            neighbours: 12,
+        },
         Request::GetPeers,
         Request::StreamInstall {
             game: game(),
@@ -112,6 +117,7 @@ fn answers() -> Vec<Answer> {
             out: vec![(0, 1), (7, u32::MAX)],
         },
         Answer::Subscribed,
+        Answer::Exchanging,
         Answer::Expanding,
         Answer::Peers {
             peers: vec![KnownPeer {

@@ -139,13 +139,19 @@ fn wire(corpora: &Path) -> io::Result<()> {
         incarnation: 1,
         call: 1,
         library_revision: 1,
+        group: None,
     };
     let messages = [
         frame::encode(&Request::Hello(hello.clone())),
         frame::encode(&Request::Subscribe),
+        frame::encode(&Request::Exchange {
+            manifest: manifest.id(),
+            neighbours: 1,
+        }),
         frame::encode(&Request::GetPeers),
         frame::encode(&Answer::Hello(hello)),
         frame::encode(&Answer::Subscribed),
+        frame::encode(&Answer::Exchanging),
         frame::encode(&Push::Chunks {
             manifest: manifest.id(),
             of: 9,

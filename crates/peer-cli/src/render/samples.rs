@@ -141,6 +141,7 @@ fn status() -> Status {
             stalled: false,
         }],
         outbound_transfers: BTreeMap::from([(game(), 1)]),
+        neighbours: BTreeMap::from([(game(), 12)]),
         queued_receivers: BTreeMap::from([(game(), 3)]),
         sent_bytes: BTreeMap::from([(game(), 42)]),
         received_bytes: BTreeMap::new(),

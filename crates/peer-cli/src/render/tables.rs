@@ -107,6 +107,12 @@ pub(super) fn status_lines(status: &Status) -> String {
             units::count(*transfers, "transfer")
         ));
     }
+    for (game, neighbours) in &status.neighbours {
+        lines.push(format!(
+            "{game}: chunks exchanged with {}",
+            units::count(*neighbours, "peer")
+        ));
+    }
     for (game, waiting) in &status.queued_receivers {
         lines.push(format!(
             "{game}: {} in the queue for a streamed install",

@@ -44,6 +44,10 @@ fn templates(game: &GameId, manifest: ManifestId) -> Vec<Bytes> {
             count: 1,
         }),
         framed(&Request::Subscribe),
+        framed(&Request::Exchange {
+            manifest,
+            neighbours: 0,
+        }),
         framed(&Request::GetPeers),
     ]
 }
@@ -68,6 +72,7 @@ fn answers(wares: &Wares) -> Vec<Vec<Bytes>> {
         Answer::Games(page),
         Answer::Data { bytes: 1000 },
         Answer::Subscribed,
+        Answer::Exchanging,
         Answer::Peers { peers: vec![known] },
         Answer::Refused(refusal),
     ];

@@ -217,6 +217,10 @@ impl Teller {
             Request::Ping => Answer::Pong,
             Request::GetPeers => Answer::Peers { peers: Vec::new() },
             Request::Subscribe => return self.push(send).await,
+            Request::Exchange { .. } => {
+                send.message(&Answer::Exchanging).await?;
+                return pending().await;
+            }
             Request::GetGame { .. } => return self.send_manifest(send).await,
             Request::GetGameFileChunk { first, count, .. } => {
                 self.asked.fetch_add(1, Ordering::Relaxed);

@@ -251,6 +251,7 @@ fn hello(listen_port: u16) -> Hello {
         incarnation: 7,
         call: 1,
         library_revision: 0,
+        group: None,
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) async fn fly(
         requests: HashMap::new(),
         tracker: DownloadProgressTracker::new(),
         holders: HashSet::new(),
+        group: Vec::new(),
         contributors: HashSet::new(),
         suspects: HashSet::new(),
         stalled: false,
@@ -95,6 +96,8 @@ struct Flight<'a> {
     tracker: DownloadProgressTracker,
     /// The peers that the plan knows.
     holders: HashSet<PeerId>,
+    /// The peers at our switch that offer the payload, and whether they lack something of it, as the plan was told.
+    group: Vec<(PeerId, bool)>,
     /// The peers that sent at least one good chunk.
     contributors: HashSet<PeerId>,
     /// The peers that sent at least one wrong chunk.
@@ -204,8 +207,12 @@ impl Flight<'_> {
     }
 
     fn take_news(&mut self, news: &News) {
+        if matches!(news, News::Games(_) | News::Left(_)) {
+            self.look_at_group();
+        }
         match news {
             News::Games(peer) => self.learn(*peer),
+            News::Exchange(peer, manifest) if *manifest == self.manifest => self.learn(*peer),
             News::Left(peer) => self.leave(*peer),
             News::Gained(peer, manifest, runs) if *manifest == self.manifest => {
                 let map = self.receiver.partial.map.clone();
@@ -216,13 +223,15 @@ impl Flight<'_> {
                     chunks,
                 });
             }
-            News::Gained(..) => {}
+            News::Gained(..) | News::Exchange(..) => {}
         }
     }
 
     /// Reads anew who has what; also after news were missed.
     fn learn_everyone(&mut self) {
-        let holders = self.download.context.game_db.holders(self.manifest);
+        let context = &self.download.context;
+        let mut holders = context.game_db.holders(self.manifest);
+        holders.retain(|(peer, _)| context.exchanges.has(self.manifest, *peer));
         let still: HashSet<PeerId> = holders.iter().map(|(peer, _)| *peer).collect();
         for gone in self.holders.difference(&still).copied().collect::<Vec<_>>() {
             self.leave(gone);
@@ -230,12 +239,36 @@ impl Flight<'_> {
         for (peer, held) in holders {
             self.join(peer, held);
         }
+        self.look_at_group();
+    }
+
+    /// Tells the plan who is at our switch, if the operator says who is.
+    fn look_at_group(&mut self) {
+        let context = &self.download.context;
+        if context.group.is_none() {
+            return;
+        }
+        let holders = context.game_db.holders(self.manifest).into_iter();
+        let near = holders.filter(|(peer, _)| context.is_near(*peer));
+        let mut group: Vec<_> = near.map(|(peer, held)| (peer, held != Held::All)).collect();
+        group.sort_unstable();
+        if group != self.group {
+            let lacking = group.iter().filter(|(_, lacks)| *lacks);
+            let input = Input::Group {
+                me: context.id,
+                members: group.iter().map(|(peer, _)| *peer).collect(),
+                wanting: lacking.map(|(peer, _)| *peer).collect(),
+            };
+            self.group = group;
+            self.handle(input);
+        }
     }
 
     fn learn(&mut self, peer: PeerId) {
-        match self.download.context.game_db.held_by(peer, self.manifest) {
-            Some(held) => self.join(peer, held),
-            None => self.leave(peer),
+        let context = &self.download.context;
+        match context.game_db.held_by(peer, self.manifest) {
+            Some(held) if context.exchanges.has(self.manifest, peer) => self.join(peer, held),
+            _ => self.leave(peer),
         }
     }
 

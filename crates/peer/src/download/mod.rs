@@ -28,6 +28,7 @@ use crate::{
     context::{Context, Home},
     error::{ErrorCode, OperationError},
     event::PeerEvent,
+    exchange::Membership,
     fetch,
     operation::Progress,
     recovery,
@@ -223,6 +224,8 @@ impl Download {
         ));
         let transaction = Arc::new(transaction);
         context.shelf.add_partial(partial.clone());
+        // Before anybody hears of it, and invites us.
+        let membership = Membership::begin(&context, payload.id());
         context.library_changed();
         let landed = fly::fly(self, &partial, &transaction, stored).await;
         // The flight has waited for its last write and dropped its handles.
@@ -232,6 +235,9 @@ impl Download {
         };
         context.shelf.remove_partial(payload.id());
         context.library_changed();
+        if settled.is_ok() {
+            membership.finish();
+        }
         settled
     }
 

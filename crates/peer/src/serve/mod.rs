@@ -9,7 +9,7 @@ mod subscription;
 use std::sync::Arc;
 
 use lanspread_proto::{
-    limits,
+    ManifestId, PeerId, limits,
     message::{Answer, Hello, KnownPeer, Refusal, RefusalCode, Request},
 };
 use tokio::sync::{Mutex, watch};
@@ -18,6 +18,7 @@ pub(crate) use self::{expand::ExpandQueue, firsts::Firsts};
 
 use crate::{
     context::Context,
+    exchange,
     session::Sessions,
     transport::{CloseCode, Incoming, Link, LinkClosed, RecvHalf, SendHalf, WireError},
 };
@@ -57,6 +58,10 @@ pub(crate) async fn answer(
         Ok(Request::StreamInstall { game, manifest }) => {
             expand::stream_install(&context, game, manifest, (send, receive)).await
         }
+        Ok(Request::Exchange {
+            manifest,
+            neighbours,
+        }) => exchange(&context, link.peer, (manifest, neighbours), (send, receive)).await,
         Ok(request) => dispatch(&context, &link, request, send, &introduced).await,
         Err(error @ WireError::Frame(_)) => {
             tracing::warn!(peer = %link.peer.short(), %error, "closing a connection that is not speaking the protocol");
@@ -105,7 +110,7 @@ async fn dispatch(
             };
             payload::send_run(context, asked, send).await
         }
-        Request::Subscribe => subscription::push(context, send).await,
+        Request::Subscribe => subscription::push(context, link.peer, send).await,
         Request::GetPeers => reply(send, &known_peers(context, link)).await,
         _ => {
             refuse(
@@ -115,6 +120,27 @@ async fn dispatch(
             )
             .await
         }
+    }
+}
+
+/// Exchanges a payload with a peer that has `neighbours` for it already, until one of the two ends it.
+async fn exchange(
+    context: &Arc<Context>,
+    peer: PeerId,
+    (manifest, neighbours): (ManifestId, u32),
+    (mut send, receive): (SendHalf, RecvHalf),
+) -> Result<(), WireError> {
+    if !context.shelf.shows(manifest) {
+        let message = "that payload is not served here";
+        return refuse(send, RefusalCode::UnknownGame, message).await;
+    }
+    match exchange::invited(context, manifest, peer, neighbours) {
+        Some(stream) => {
+            send.message(&Answer::Exchanging).await?;
+            stream.last(send, receive).await;
+            Ok(())
+        }
+        None => refuse(send, RefusalCode::Busy, "there are enough neighbours").await,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use lanspread_proto::{
-    ChunkIndex, ManifestId,
+    ChunkIndex, ManifestId, PeerId,
     message::{Answer, GAMES_PER_PAGE, Push, RUNS_PER_PUSH},
 };
 use tokio::time::{Instant, sleep_until};
@@ -23,17 +23,23 @@ const SPACING: Duration = Duration::from_millis(100);
 
 /// Runs until the subscriber goes away, which the next write notices; keep-alive pings end a
 /// connection on which there is nothing to write.
-pub(super) async fn push(context: &Arc<Context>, mut send: SendHalf) -> Result<(), WireError> {
+pub(super) async fn push(
+    context: &Arc<Context>,
+    peer: PeerId,
+    mut send: SendHalf,
+) -> Result<(), WireError> {
     send.message(&Answer::Subscribed).await?;
     let (mut shown, mut gained) = (context.shelf.shown(), context.shelf.gained());
+    let mut exchanges = context.exchanges.changed();
     let mut told = Told::default();
     loop {
         let now = shown.borrow_and_update().clone();
         gained.mark_unchanged();
+        exchanges.mark_unchanged();
         for push in told
             .games(&now)
             .into_iter()
-            .chain(told.chunks(context, &now))
+            .chain(told.chunks(context, peer, &now))
         {
             send.message(&push).await?;
         }
@@ -41,6 +47,7 @@ pub(super) async fn push(context: &Arc<Context>, mut send: SendHalf) -> Result<(
         tokio::select! {
             changed = shown.changed() => if changed.is_err() { return send.finish() },
             changed = gained.changed() => if changed.is_err() { return send.finish() },
+            changed = exchanges.changed() => if changed.is_err() { return send.finish() },
             () = context.cancel.cancelled() => return send.finish(),
         }
         sleep_until(earliest).await;
@@ -58,6 +65,13 @@ struct Told {
 impl Told {
     /// The difference of the games, in as many pushes as it needs; at first all of them.
     fn games(&mut self, now: &Arc<Shown>) -> Vec<Push> {
+        if self
+            .games
+            .as_ref()
+            .is_some_and(|told| Arc::ptr_eq(told, now))
+        {
+            return Vec::new();
+        }
         let first = self.games.is_none();
         let before = self.games.replace(now.clone()).unwrap_or_default();
         let upserted: Vec<_> = now
@@ -92,14 +106,15 @@ impl Told {
         pages.into_iter().enumerate().map(page).collect()
     }
 
-    /// What the announced partial payloads gained.
-    fn chunks(&mut self, context: &Context, now: &Shown) -> Vec<Push> {
-        let partial: Vec<_> = now
-            .games
-            .values()
-            .filter(|game| !game.complete)
-            .filter_map(|game| context.shelf.partial(game.manifest))
-            .collect();
+    /// What those of the announced partial payloads gained that are exchanged with the subscriber.
+    fn chunks(&mut self, context: &Context, peer: PeerId, now: &Shown) -> Vec<Push> {
+        let mut partial = context.shelf.partials();
+        partial.retain(|partial| {
+            let manifest = partial.payload.id();
+            let shown = now.games.get(&partial.game);
+            shown.is_some_and(|game| game.manifest == manifest && !game.complete)
+                && context.exchanges.has(manifest, peer)
+        });
         self.logs
             .retain(|manifest, _| partial.iter().any(|one| one.payload.id() == *manifest));
         let mut pushes = Vec::new();

@@ -191,7 +191,10 @@ impl Session {
         } else {
             hello.call
         };
-        let entered = || context.game_db.joined(peer, name.clone(), addr);
+        let entered = || {
+            let group = hello.group.clone();
+            context.game_db.joined(peer, name.clone(), addr, group);
+        };
         let (serial, replaced) = match context.links.admit(&self.link, call, hello, entered) {
             Admitted::Joined(serial) => (serial, None),
             Admitted::Replaced { new, old } => (new, Some(old)),
