@@ -68,6 +68,7 @@ raw-transport:
 bench *WHAT: raw-transport
     scripts/install_bench_tools.sh
     scripts/build_static.sh
+    cargo build --release --package lanspread-swarm --example simulate
     python3 -m venv target/bench
     target/bench/bin/pip install --quiet --requirement scripts/bench/requirements.txt
     target/bench/bin/python scripts/bench_lan.py {{WHAT}}

@@ -29,6 +29,7 @@ from bench.payload import make_payload  # noqa: E402
 from bench.programs import PROGRAMS, Program, make_programs  # noqa: E402
 from bench.record import Record, describe, machine  # noqa: E402
 from bench.scenarios import GROUPS, SCENARIOS, Scenario  # noqa: E402
+from bench.simulator import find_simulator, predict  # noqa: E402
 from lan.report import CannotRun  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,6 +112,10 @@ def run(scenario: Scenario, programs: list[Program], record: Record, runs: int, 
     circumstances = {
         "date": started[:10], "run": started, "command": command(), "machine": machine(),
         "versions": {program.name: program.version() for program in programs}}
+    if scenario.predicted:
+        assert scenario.mbit is not None
+        circumstances["predicted"] = predict(
+            find_simulator(ROOT), scenario.receivers, scenario.shape.bytes, scenario.mbit)
     rounds: dict[str, list[Round]] = {program.name: [] for program in programs}
     folder = memory_folder()
     try:

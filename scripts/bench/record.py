@@ -77,7 +77,8 @@ class Record:
         return Known({name: {program: [Round(**told) for told in tellings]
                              for program, tellings in kept["rounds"].items()}
                       for name, kept in self.scenarios.items()},
-                     {name: kept["run"] for name, kept in self.scenarios.items()})
+                     {name: kept["run"] for name, kept in self.scenarios.items()},
+                     {name: kept["predicted"] for name, kept in self.scenarios.items() if "predicted" in kept})
 
     def figures(self, names: Sequence[str] | None = None) -> list[Figure]:
         """What must come of the scenarios that were told."""

@@ -45,6 +45,8 @@ class Scenario:
     once: tuple[str, ...] = ()
     # What `seconds` of this scenario mean.
     what: str = "last receiver"
+    # Whether the simulator tells the same story.
+    predicted: bool = False
 
     @property
     def floor(self) -> float | None:
@@ -55,9 +57,10 @@ class Scenario:
 class Known:
     """The rounds of every scenario that has been told, to hold one against another."""
 
-    def __init__(self, rounds: Mapping[str, Rounds], runs: Mapping[str, str]) -> None:
-        """`runs` names the run that each scenario was told in."""
-        self._rounds, self._runs = rounds, runs
+    def __init__(self, rounds: Mapping[str, Rounds], runs: Mapping[str, str],
+                 predictions: Mapping[str, float]) -> None:
+        """`runs` names the run that each scenario was told in; predictions are in seconds."""
+        self._rounds, self._runs, self._predictions = rounds, runs, predictions
 
     def rounds(self, scenario: str, program: str) -> list[Round]:
         """The rounds that went well."""
@@ -71,6 +74,11 @@ class Known:
         """The median; `None` if there is none."""
         told = self.rounds(scenario, program)
         return median(round_.notes.get("seconds", round_.last) for round_ in told) if told else None
+
+    def over_prediction(self, scenario: str, program: str) -> float | None:
+        """The median over what the simulator says."""
+        seconds, predicted = self.seconds(scenario, program), self._predictions.get(scenario)
+        return seconds / predicted if seconds is not None and predicted else None
 
     def ratio(self, over: tuple[str, str], under: tuple[str, str]) -> float | None:
         """One median over another; `None` also if they are not of the same run."""
@@ -200,6 +208,9 @@ def judge_together(count: int, at_most: float) -> Judge:
         figures = _bound(f"N={count}: last receiver", known.seconds(name, "lanspread"), "s", at_most=at_most)
         figures += _bound(f"N={count}: over libtorrent", known.ratio((name, "lanspread"), (name, "libtorrent")), "",
                           at_most=1.02 if count == 1 else 1.0)
+        predicted = known.over_prediction(name, "lanspread")
+        figures += _bound(f"N={count}: over the simulator's prediction", predicted, "", at_most=1.1)
+        figures += _bound(f"N={count}: over the simulator's prediction", predicted, "", at_least=0.9)
         if count == 16:
             for role in ("source", "receiver"):
                 sizes = [getattr(told, f"{role}_memory_bytes") for told in known.rounds(name, "lanspread")]
@@ -266,7 +277,7 @@ COPIES = ("https", "rsync")
 def _shaped(count: int, at_most: float, size: int = 256 * MIB, mbit: int = RATE_MBIT) -> Scenario:
     return Scenario(
         f"shaped-{count}", f"{size // MIB} MiB at {mbit} Mbit/s to {count} at once", one_file(size), count, mbit,
-        together(count, mbit), judge_together(count, at_most), EVERYTHING, COPIES if count > 1 else ())
+        together(count, mbit), judge_together(count, at_most), EVERYTHING, COPIES if count > 1 else (), predicted=True)
 
 
 def _trouble(name: str, tell: Tell, judge: Judge, what: str = "last receiver", about: str | None = None) -> Scenario:

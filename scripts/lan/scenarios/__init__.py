@@ -7,7 +7,7 @@ from typing import Callable
 
 from ..lab import Lab
 from ..report import Outcome
-from . import faults, life, meeting, streams, streams_ends, transfer
+from . import faults, life, meeting, rooms, streams, streams_ends, transfer
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ SCENARIOS = [
     Scenario("small-files", transfer.small_files),
     Scenario("sources", transfer.sources),
     Scenario("uneven-sources", transfer.uneven_sources, fast=False),
+    Scenario("crowd", rooms.crowd),
+    Scenario("idle-room", rooms.idle_room),
     Scenario("receiver-killed", faults.receiver_killed),
     Scenario("source-killed", faults.source_killed),
     Scenario("stall", faults.stall, fast=False),
