@@ -31,9 +31,10 @@ struct Arguments {
     /// Chunks of a MiB over this.
     #[arg(long, default_value_t = 1)]
     fine: u64,
-    /// Chunks of so many MiB instead of 1; by default as coarse as 10,000,000 chunks in all need.
+    /// Chunks of so many MiB instead of 1, which costs that much less computing; whatever is no payload then takes that
+    /// much longer, too. By default as coarse as 10,300,000 chunks in all need.
     #[arg(long)]
-    coarse: Option<u64>,
+    coarse: Option<u32>,
     /// Who exchanges chunks with whom.
     #[arg(long, value_enum, default_value = "mesh")]
     neighbours: NeighboursArgument,
@@ -96,6 +97,9 @@ struct Arguments {
     svg: Option<PathBuf>,
 }
 
+/// Chunks of all receivers together that are simulated unless told otherwise: minutes of computing.
+const CHUNKS_MAX: u64 = 10_300_000;
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum HintsArgument {
     Off,
@@ -140,15 +144,20 @@ fn bytes_per_second(text: &str) -> Result<u64, String> {
 }
 
 impl Arguments {
+    /// MiB of a chunk.
+    fn coarseness(&self) -> u32 {
+        self.coarse.unwrap_or_else(|| {
+            let chunks = u64::from(self.receivers) * (self.size >> 20);
+            u32::try_from(chunks.div_ceil(CHUNKS_MAX)).map_or(u32::MAX, u32::next_power_of_two)
+        })
+    }
+
     fn scenario(&self, seed: u64) -> Scenario {
-        let mut scenario = Scenario::new(seed, self.receivers, self.size, self.link);
+        let size = self.size / u64::from(self.coarseness().max(1));
+        let mut scenario = Scenario::new(seed, self.receivers, size, self.link);
         let files = self.files.max(1);
         let file = usize::try_from(files).unwrap_or(usize::MAX);
-        scenario.room.sizes = vec![self.size / files; file];
-        scenario.coarse = self.coarse.unwrap_or_else(|| {
-            let chunks = u64::from(self.receivers) * (self.size >> 20);
-            (chunks.div_ceil(10_300_000)).next_power_of_two()
-        });
+        scenario.room.sizes = vec![size / files; file];
         let crowd = (self.receivers > 500).then_some(60);
         scenario.manner.known = self.known.or(crowd);
         scenario.manner.neighbours = match self.neighbours {
@@ -183,9 +192,6 @@ impl Arguments {
 
 fn print(scenario: &Scenario, report: &Report) {
     let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
-    if scenario.coarse > 1 {
-        println!("chunks of {} MiB instead of 1 MiB", scenario.coarse);
-    }
     if report.unfinished > 0 {
         println!("{} receivers did not finish", report.unfinished);
     }
@@ -225,7 +231,13 @@ fn main() {
     for seed in arguments.seed..arguments.seed + arguments.runs.max(1) {
         let scenario = arguments.scenario(seed);
         let begun = std::time::Instant::now();
-        let report = simulate(&scenario);
+        let coarse = arguments.coarseness().max(1);
+        let report = simulate(&scenario).stretched(coarse);
+        if coarse > 1 {
+            println!(
+                "chunks of {coarse} MiB instead of 1 MiB; round trips and pauses count {coarse} times"
+            );
+        }
         print(&scenario, &report);
         println!("  computed in {:.1} s", begun.elapsed().as_secs_f64());
         worst = worst.max(report.floors());

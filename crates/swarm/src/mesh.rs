@@ -15,6 +15,7 @@
 //! invited again, which changes nothing where both sides agree.
 
 mod quota;
+mod words;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,6 +24,8 @@ use std::{
 
 use lanspread_proto::{PeerId, limits};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom as _};
+
+pub use words::{MeshAction, MeshConfig, MeshInput};
 
 use quota::{EVERYONE_MAX, NEIGHBOURS_MIN, Quota};
 
@@ -41,90 +44,9 @@ const REDEAL_MIN: Duration = Duration::from_secs(20);
 /// … and this.
 const REDEAL_MAX: Duration = Duration::from_secs(30);
 
-/// What a mesh is made from.
-#[derive(Debug, Clone)]
-pub struct MeshConfig {
-    /// Ourselves, who is never invited.
-    pub me: PeerId,
-    /// Decides whom to invite.
-    pub seed: u64,
-    /// Whether this host lacks something of the payload.
-    pub wants: bool,
-}
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum MeshInput {
-    /// A connected peer offers this payload, or what was said of it has changed.
-    Known {
-        /// Who.
-        peer: PeerId,
-        /// Whether no thin link is between us; true where there are no groups.
-        near: bool,
-        /// Whether it has everything, so that only who lacks something is of use to it.
-        complete: bool,
-    },
-    /// A peer is gone, or offers this payload no longer.
-    Gone {
-        /// Who.
-        peer: PeerId,
-    },
-    /// A peer asks us to be its neighbour.
-    Invited {
-        /// Who.
-        peer: PeerId,
-        /// How many neighbours it has.
-        neighbours: u32,
-    },
-    /// A peer is our neighbour from now on, as we asked.
-    Accepted {
-        /// Who.
-        peer: PeerId,
-    },
-    /// A peer is not our neighbour.
-    Declined {
-        /// Who.
-        peer: PeerId,
-    },
-    /// A peer is our neighbour no longer.
-    Parted {
-        /// Who.
-        peer: PeerId,
-    },
-    /// This host has everything now.
-    Finished,
-    /// The time of [`Mesh::next_deadline`] has come.
-    Tick,
-}
-
-/// What to tell a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MeshAction {
-    /// Ask it to be our neighbour.
-    Invite {
-        /// Whom.
-        peer: PeerId,
-        /// How many neighbours we have.
-        neighbours: u32,
-    },
-    /// It is our neighbour, as it asked.
-    Accept {
-        /// Whom.
-        peer: PeerId,
-    },
-    /// It is not our neighbour.
-    Decline {
-        /// Whom.
-        peer: PeerId,
-    },
-    /// It is our neighbour no longer.
-    Part {
-        /// Whom.
-        peer: PeerId,
-    },
-}
+/// Who has more neighbours than it should, because it came to know many only after it had them, parts with one of them
+/// each time this has passed: the others do so at the same moment, and nobody is to lose all of them at once.
+const SHED_EVERY: Duration = Duration::from_millis(200);
 
 /// With whom this host exchanges chunks of one payload.
 ///
@@ -139,6 +61,8 @@ pub struct Mesh {
     rng: StdRng,
     others: BTreeMap<PeerId, Other>,
     redeals_at: Option<Instant>,
+    /// While there are too many neighbours, when to part with the next.
+    sheds_at: Option<Instant>,
     wake_at: Option<Instant>,
     actions: VecDeque<MeshAction>,
 }
@@ -172,6 +96,7 @@ impl Mesh {
             rng: StdRng::seed_from_u64(config.seed),
             others: BTreeMap::new(),
             redeals_at: None,
+            sheds_at: None,
             wake_at: None,
             actions: VecDeque::new(),
         }
@@ -195,6 +120,7 @@ impl Mesh {
         }
         self.take_back_invitations(now);
         self.part_with_the_useless();
+        self.shed(now);
         self.redeal(now);
         if self.invites {
             self.invite(now, true);
@@ -368,6 +294,23 @@ impl Mesh {
         }
     }
 
+    /// Parts with those who are too many, one after the other.
+    fn shed(&mut self, now: Instant) {
+        let neighbours = |near| self.count(near, |other| other.standing == Standing::Neighbour);
+        let too_many = |near: &bool| neighbours(*near) > self.quota(*near).most;
+        let Some(near) = [true, false].into_iter().find(too_many) else {
+            self.sheds_at = None;
+            return;
+        };
+        let due = self.sheds_at.is_some_and(|at| at <= now);
+        if due {
+            self.part_with_one(now, near);
+        }
+        if due || self.sheds_at.is_none() {
+            self.sheds_at = Some(now + SHED_EVERY);
+        }
+    }
+
     /// With a random one of the near or of the far, or else of all.
     fn part_with_one(&mut self, now: Instant, near: bool) {
         let neighbours = self.those(|other| other.standing == Standing::Neighbour);
@@ -453,6 +396,6 @@ impl Mesh {
                 Standing::Stranger => other.paused_until.filter(|until| *until > now),
                 Standing::Neighbour => None,
             });
-        ends.chain(self.redeals_at).min()
+        ends.chain(self.redeals_at).chain(self.sheds_at).min()
     }
 }

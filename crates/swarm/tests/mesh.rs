@@ -313,3 +313,21 @@ impl Room {
         }
     }
 }
+
+#[test]
+fn a_room_that_fills_slowly_ends_with_as_few_neighbours_as_one_that_begins_full() {
+    for seed in 0..20 {
+        let mut room = Room::new(seed, 0.0);
+        room.join(0, 0, true);
+        for host in 1..48 {
+            room.join(host, 0, false);
+            room.run(Duration::from_millis(20));
+        }
+        room.run(Duration::from_secs(8));
+        for (host, member) in &room.members {
+            let degree = member.mesh.neighbours().count();
+            let few = 8..=NEIGHBOURS_MOST;
+            assert!(few.contains(&degree), "seed {seed}: {host} has {degree}");
+        }
+    }
+}

@@ -81,6 +81,26 @@ impl Report {
         needless / units::fraction(self.sent_bytes.max(1))
     }
 
+    /// What the same room with so many times the payload in as many chunks comes to at the most, if every round trip and
+    /// every pause took that much longer, too: all times and bytes are so many times as much.
+    #[must_use]
+    pub fn stretched(self, times: u32) -> Self {
+        let bytes = u64::from(times);
+        let curve = self.curve.into_iter();
+        Self {
+            floor: self.floor * times,
+            took: self.took.into_iter().map(|took| took * times).collect(),
+            sent_bytes: self.sent_bytes * bytes,
+            needed_bytes: self.needed_bytes * bytes,
+            twice_bytes: self.twice_bytes * bytes,
+            wrong_bytes: self.wrong_bytes * bytes,
+            curve: curve
+                .map(|(at, stored, finished)| (at * times, stored, finished))
+                .collect(),
+            ..self
+        }
+    }
+
     /// The completion curve as a drawing: bytes that arrived in grey, receivers that finished in blue, the
     /// floor as a dashed line.
     pub fn svg(&self, title: &str) -> String {

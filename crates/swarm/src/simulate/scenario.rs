@@ -97,9 +97,6 @@ pub struct Scenario {
     pub trouble: Trouble,
     /// How hosts behave.
     pub manner: Manner,
-    /// Chunks of so many MiB: sizes and capacities are divided by it, which leaves all times as they
-    /// are and costs that much less computing.
-    pub coarse: u64,
     /// Chunks of a part of a MiB, this being the divisor.
     pub fine: u64,
     /// Virtual time after which the simulation gives up.
@@ -131,7 +128,6 @@ impl Scenario {
                 hints: Hints::default(),
                 batch: Duration::from_millis(10),
             },
-            coarse: 1,
             fine: 1,
             limit: Duration::from_hours(24),
         }
@@ -148,12 +144,12 @@ impl Scenario {
 
     /// Bytes in the unit of the chunks that are simulated, of which one always has a MiB.
     pub(super) fn chunked(&self, bytes: u64) -> u64 {
-        bytes.saturating_mul(self.fine.max(1)) / self.coarse.max(1)
+        bytes.saturating_mul(self.fine.max(1))
     }
 
     /// The other way round.
     pub(super) fn unchunked(&self, bytes: u64) -> u64 {
-        bytes.saturating_mul(self.coarse.max(1)) / self.fine.max(1)
+        bytes / self.fine.max(1)
     }
 
     /// What a wire carries of payload, in the unit of the chunks.

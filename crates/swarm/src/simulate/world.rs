@@ -20,7 +20,7 @@ use super::{
     units,
 };
 
-/// Senders follow a change of their share after this, times how coarse the chunks are.
+/// Senders follow a change of their share after this.
 const SETTLE: Duration = Duration::from_millis(1);
 
 /// A sender that has it all.
@@ -196,8 +196,7 @@ impl<'s> World<'s> {
             self.happen(event);
             if !self.settles && !self.network.is_settled() {
                 self.settles = true;
-                let coarse = u32::try_from(self.scenario.coarse.max(1)).unwrap_or(u32::MAX);
-                self.events.at(self.now + SETTLE * coarse, Event::Settle);
+                self.events.at(self.now + SETTLE, Event::Settle);
             }
         }
         self.sample();
