@@ -331,3 +331,100 @@ fn a_room_that_fills_slowly_ends_with_as_few_neighbours_as_one_that_begins_full(
         }
     }
 }
+
+/// A mesh that knows one other host and stands to it as the name says.
+fn standing(name: &str, now: Instant) -> Mesh {
+    let mut mesh = Mesh::new(&MeshConfig {
+        me: id(0),
+        seed: 1,
+        wants: true,
+    });
+    let peer = id(1);
+    let known = MeshInput::Known {
+        peer,
+        near: true,
+        complete: false,
+    };
+    let so_far = match name {
+        "unknown" => vec![],
+        "invited" => vec![known],
+        "stranger" => vec![known, MeshInput::Declined { peer }],
+        _ => vec![known, MeshInput::Accepted { peer }],
+    };
+    for input in so_far {
+        mesh.handle(now, input);
+        while mesh.poll_action().is_some() {}
+    }
+    mesh
+}
+
+#[test]
+fn every_state_answers_every_event() {
+    let peer = id(1);
+    let events = [
+        (
+            "invites us",
+            MeshInput::Invited {
+                peer,
+                neighbours: 3,
+            },
+        ),
+        ("accepts", MeshInput::Accepted { peer }),
+        ("declines", MeshInput::Declined { peer }),
+        ("parts", MeshInput::Parted { peer }),
+        ("goes", MeshInput::Gone { peer }),
+        ("4 s pass", MeshInput::Tick),
+    ];
+    let mut table = String::new();
+    for state in ["unknown", "stranger", "invited", "neighbour"] {
+        for (event, input) in events {
+            let mut now = Instant::now();
+            let mut mesh = standing(state, now);
+            if input == MeshInput::Tick {
+                now += Duration::from_secs(4);
+            }
+            mesh.handle(now, input);
+            let said = std::iter::from_fn(|| mesh.poll_action()).map(|action| match action {
+                MeshAction::Invite { .. } => "invite ",
+                MeshAction::Accept { .. } => "accept ",
+                MeshAction::Decline { .. } => "decline ",
+                _ => "part ",
+            });
+            let said: String = said.collect();
+            let is_neighbour = if mesh.contains(peer) {
+                "neighbour"
+            } else {
+                "-"
+            };
+            let row = format!("{state:9} | {event:10} | {said:12} | {is_neighbour}\n");
+            table.push_str(&row);
+        }
+    }
+    let expected = "\
+unknown   | invites us | accept       | neighbour\n\
+unknown   | accepts    | part         | -\n\
+unknown   | declines   |              | -\n\
+unknown   | parts      |              | -\n\
+unknown   | goes       |              | -\n\
+unknown   | 4 s pass   |              | -\n\
+stranger  | invites us | accept       | neighbour\n\
+stranger  | accepts    |              | neighbour\n\
+stranger  | declines   |              | -\n\
+stranger  | parts      |              | -\n\
+stranger  | goes       |              | -\n\
+stranger  | 4 s pass   | invite       | -\n\
+invited   | invites us | accept       | neighbour\n\
+invited   | accepts    |              | neighbour\n\
+invited   | declines   |              | -\n\
+invited   | parts      |              | -\n\
+invited   | goes       |              | -\n\
+invited   | 4 s pass   | part         | -\n\
+neighbour | invites us | accept       | neighbour\n\
+neighbour | accepts    |              | neighbour\n\
+neighbour | declines   |              | -\n\
+neighbour | parts      |              | -\n\
+neighbour | goes       |              | -\n\
+neighbour | 4 s pass   |              | neighbour\n\
+";
+    assert_eq!(table, expected, "\n{table}");
+}

@@ -149,6 +149,21 @@ fn a_source_that_leaves_after_one_copy_is_not_missed() {
 }
 
 #[test]
+fn a_group_fetches_little_more_than_one_copy_across_a_thin_link() {
+    let mut scenario = Scenario::new(1, 60, 256 * MIB, 400 * MBIT);
+    scenario.room.switches = 2;
+    scenario.room.joint = 1_000 * MBIT;
+    let copies = |scenario: &Scenario| simulate(scenario).joints[1].inward;
+    let before = copies(&scenario);
+    scenario.room.groups = true;
+    let grouped = copies(&scenario);
+    assert!(
+        grouped < 1.7 && before > 2.0 * grouped,
+        "{grouped:.2} copies, without groups {before:.2}"
+    );
+}
+
+#[test]
 fn the_drawing_has_the_curve_and_a_title_that_is_text() {
     let report = simulate(&Scenario::new(1, 2, 8 * MIB, 100 * MBIT));
     let drawing = report.svg("a < b");

@@ -92,6 +92,7 @@ fn one_honest_source_that_stays_is_enough() {
             let starts = Duration::from_millis(rng.random_range(0..3_000));
             world.receiver(50 * MBIT, 50 * MBIT, starts);
         }
+        world.groups = rng.random_range(1..4);
         assert!(
             world.run(seconds(1_200)),
             "seed {seed}: does not come to an end"

@@ -89,6 +89,8 @@ pub(crate) struct World {
     wires: BTreeMap<(usize, usize), Wire>,
     changes: Vec<(Duration, usize, Change)>,
     next_announce: Duration,
+    /// Into how many groups the hosts are dealt, in turn.
+    pub(crate) groups: usize,
 }
 
 impl World {
@@ -103,6 +105,7 @@ impl World {
             wires: BTreeMap::new(),
             changes: Vec::new(),
             next_announce: Duration::ZERO,
+            groups: 1,
         }
     }
 
@@ -224,6 +227,7 @@ impl World {
     fn start_late_ones(&mut self) {
         for dst in self.receivers() {
             if self.hosts[dst].starts + STEP > self.time {
+                self.tell_group(dst);
                 for src in 0..self.hosts.len() {
                     if self.hosts[src].starts <= self.time {
                         self.meet(src, dst);
@@ -231,6 +235,22 @@ impl World {
                     }
                 }
             }
+        }
+    }
+
+    /// Those who lack something are told to be there, whether they are or not.
+    fn tell_group(&mut self, dst: usize) {
+        let groups = self.groups;
+        let group = (0..self.hosts.len()).filter(|host| host % groups == dst % groups);
+        let group: Vec<&Host> = group.map(|host| &self.hosts[host]).collect();
+        let wanting = group.iter().filter(|host| host.plan.is_some());
+        let input = Input::Group {
+            me: self.hosts[dst].id,
+            members: group.iter().map(|host| host.id).collect(),
+            wanting: wanting.map(|host| host.id).collect(),
+        };
+        if groups > 1 {
+            self.feed(dst, input);
         }
     }
 
