@@ -8,8 +8,9 @@ from typing import Any
 from .record import PLOT, Record
 from .scenarios import COPIES, SCENARIOS
 
-COLOURS = {"lanspread": "#0b6e99", "libtorrent": "#d9822b", "https": "#7a7a7a", "rsync": "#b5b5b5"}
-LABELS = {"https": "nginx + curl"}
+COLOURS = {"lanspread": "#0b6e99", "libtorrent": "#d9822b", "https": "#7a7a7a", "rsync": "#b5b5b5",
+           "transport": "#8f6bb3"}
+LABELS = {"https": "nginx + curl", "transport": "s2n-quic alone"}
 
 # Copies one by one would make everything else small.
 SECONDS_SHOWN_FLOORS = 3.0

@@ -22,6 +22,10 @@ MTU_BYTES = 1500
 # What a cheap switch or a network card holds back per port before it drops.
 QUEUE_BYTES = 1024 * 1024
 
+# Link addresses that all hosts together know: 250 hosts that know each other. The system's own limit is 1024.
+NEIGHBOURS_MAX = 65536
+NEIGHBOUR_LIMITS = ("gc_thresh1", "gc_thresh2", "gc_thresh3")
+
 # Below 64 KiB a token bucket would have to cut what the kernel hands over in one piece.
 BURST_BYTES_MIN = 64 * 1024
 
@@ -50,6 +54,7 @@ class Network:
     def __post_init__(self) -> None:
         if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("tc"):
             raise CannotRun("hosts are network namespaces: this needs root, `ip` and `tc`")
+        make_room_for_neighbours()
         self.switch = f"{self.run}-switch"
         ip("netns", "add", self.switch)
         try:
@@ -105,6 +110,14 @@ def sweep() -> None:
         match = re.fullmatch(rf"{PREFIX}-(\d+)-.*", entry.name)
         if match and not Path("/proc", match[1]).exists():
             subprocess.run(["ip", "netns", "delete", entry.name], capture_output=True, check=False)
+
+
+def make_room_for_neighbours() -> None:
+    """Lets the machine know more link addresses at once: its hosts share one table, and each knows all others."""
+    for limit in NEIGHBOUR_LIMITS:
+        path = Path("/proc/sys/net/ipv4/neigh/default", limit)
+        if path.exists() and int(path.read_text()) < NEIGHBOURS_MAX:
+            path.write_text(f"{NEIGHBOURS_MAX}\n")
 
 
 def shape(namespace: str | None, device: str, mbit: int) -> None:

@@ -52,6 +52,19 @@ pub(super) enum RunLie {
     Lacks,
 }
 
+/// What it does with an exchange that it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ExchangeLie {
+    /// Nothing wrong.
+    None,
+    /// Says no.
+    Declines,
+    /// Says nothing.
+    Silent,
+    /// Says yes and ends it.
+    Ends,
+}
+
 /// How its answer to a request for a streamed install ends, after everything that it sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StreamEnd {
@@ -73,6 +86,7 @@ pub(super) struct Lies {
     /// Whether the frames of the manifest come slowly, and never end.
     pub(super) manifest_drips: bool,
     pub(super) runs: RunLie,
+    pub(super) exchanges: ExchangeLie,
     /// The frames and bytes of its answer to `StreamInstall`, and what comes after them.
     pub(super) expanded: (Vec<Bytes>, StreamEnd),
 }
@@ -86,12 +100,18 @@ impl Lies {
             manifest: manifest_of(wares),
             manifest_drips: false,
             runs: RunLie::None,
+            exchanges: ExchangeLie::None,
             expanded: (Vec::new(), StreamEnd::Finished),
         }
     }
 
     pub(super) fn runs(mut self, lie: RunLie) -> Self {
         self.runs = lie;
+        self
+    }
+
+    pub(super) fn exchanges(mut self, lie: ExchangeLie) -> Self {
+        self.exchanges = lie;
         self
     }
 
@@ -217,10 +237,7 @@ impl Teller {
             Request::Ping => Answer::Pong,
             Request::GetPeers => Answer::Peers { peers: Vec::new() },
             Request::Subscribe => return self.push(send).await,
-            Request::Exchange { .. } => {
-                send.message(&Answer::Exchanging).await?;
-                return pending().await;
-            }
+            Request::Exchange { .. } => return self.exchange(send).await,
             Request::GetGame { .. } => return self.send_manifest(send).await,
             Request::GetGameFileChunk { first, count, .. } => {
                 self.asked.fetch_add(1, Ordering::Relaxed);
@@ -243,6 +260,28 @@ impl Teller {
             send.bytes(frame.clone()).await?;
         }
         pending().await
+    }
+
+    async fn exchange(&self, mut send: SendHalf) -> Result<(), WireError> {
+        match self.lies.exchanges {
+            ExchangeLie::None => {
+                send.message(&Answer::Exchanging).await?;
+                pending().await
+            }
+            ExchangeLie::Silent => pending().await,
+            ExchangeLie::Ends => {
+                send.message(&Answer::Exchanging).await?;
+                send.finish()
+            }
+            ExchangeLie::Declines => {
+                let refusal = Refusal {
+                    code: RefusalCode::Busy,
+                    message: String::new(),
+                };
+                send.message(&Answer::Refused(refusal)).await?;
+                send.finish()
+            }
+        }
     }
 
     async fn send_manifest(&self, mut send: SendHalf) -> Result<(), WireError> {

@@ -7,7 +7,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     MIB, PATIENCE, RealPeer, framed, game,
-    liar::{Lies, RunLie, announcing},
+    liar::{ExchangeLie, Lies, RunLie, announcing},
 };
 use crate::{DownloadRequest, ErrorCode};
 
@@ -89,6 +89,29 @@ async fn a_source_that_claims_chunks_it_lacks_is_left_alone() {
     let download = receiver.handle.download(request).await.unwrap();
     timeout(DEADLINE, download).await.unwrap().unwrap();
     tree.assert_in(&receiver.game_dir());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_exchange_is_asked_for_nothing_and_holds_nobody_up() {
+    for lie in [
+        ExchangeLie::Declines,
+        ExchangeLie::Silent,
+        ExchangeLie::Ends,
+    ] {
+        let (tree, wares) = game("doom", GAME_BYTES);
+        let honest = RealPeer::serving(&[&tree]).await;
+        let liar = Lies::none(&wares).exchanges(lie).tell();
+        let receiver = RealPeer::knowing([liar.addr, honest.addr()]).await;
+        receiver.sees(&wares.game, 2).await;
+        let request = DownloadRequest::latest(wares.game.clone());
+        let download = receiver.handle.download(request).await.unwrap();
+        let done = timeout(DEADLINE, download).await;
+        done.unwrap_or_else(|_| panic!("{lie:?} holds the download up"))
+            .unwrap();
+        tree.assert_in(&receiver.game_dir());
+        assert!(lie == ExchangeLie::Ends || liar.asked() == 0, "{lie:?}");
+        receiver.handle.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

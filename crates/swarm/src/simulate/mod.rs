@@ -1,4 +1,5 @@
-//! A room of any size in virtual time, running the real [`Plan`](crate::Plan) of every receiver.
+//! A room of any size in virtual time, running the real [`Plan`](crate::Plan) of every receiver and the real
+//! [`Mesh`](crate::Mesh) of every host.
 //!
 //! ```
 //! use lanspread_swarm::simulate::{Scenario, simulate};
@@ -14,7 +15,7 @@
 //! has a number of slots and a queue, a request has a round trip and an overhead, a disk may be slow.
 //! Receivers may come late, go and return; others lie or stall.
 //!
-//! Who sends whom what is decided by real plans. Connections are simply there: the peer table, pings,
+//! Who sends whom what is decided by real plans and meshes. Connections are simply there: the peer table, pings,
 //! the climb of a congestion window, lost packets and the processor are not simulated. Chunks of one wire
 //! come in the order in which they were asked for.
 

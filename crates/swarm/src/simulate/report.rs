@@ -34,7 +34,7 @@ pub struct Report {
     pub twice_bytes: u64,
     /// Bytes of them that were wrong.
     pub wrong_bytes: u64,
-    /// Neighbours of a host: the mean and the most.
+    /// The most neighbours that a host had at once: the mean over all hosts, and the greatest.
     pub connections: (f64, usize),
     /// What crossed each joint, if there is more than one switch.
     pub joints: Vec<Joint>,
