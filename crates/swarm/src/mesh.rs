@@ -6,7 +6,7 @@
 //! | another host is | becomes | when |
 //! |---|---|---|
 //! | stranger | invited | we lack neighbours, and it has not declined just now |
-//! | stranger | neighbour | it invites us, and we have room or it has too few; or it accepts, late |
+//! | stranger | neighbour | it invites us, and we have room or it has too few |
 //! | invited | neighbour | it accepts, or invites us too |
 //! | invited | stranger | it declines, or says nothing for some seconds |
 //! | neighbour | stranger | either side parts; it declines to go on; both have everything |
@@ -198,7 +198,7 @@ impl Mesh {
         self.actions.push_back(MeshAction::Accept { peer });
     }
 
-    /// Also an answer that comes too late counts: the other side has a neighbour since.
+    /// Who is resting was told that we part, and hears it again: its answer and our word have crossed.
     fn accepted(&mut self, now: Instant, peer: PeerId) {
         let Some(other) = self.others.get(&peer) else {
             return self.actions.push_back(MeshAction::Part { peer });
@@ -206,7 +206,8 @@ impl Mesh {
         if other.standing == Standing::Neighbour {
             return;
         }
-        if self.is_useful(other) && self.has_room(other.near) {
+        let rests = other.paused_until.is_some_and(|until| now < until);
+        if !rests && self.is_useful(other) && self.has_room(other.near) {
             self.set(peer, Standing::Neighbour);
         } else {
             self.actions.push_back(MeshAction::Part { peer });

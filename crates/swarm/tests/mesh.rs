@@ -408,7 +408,7 @@ unknown   | parts      |              | -\n\
 unknown   | goes       |              | -\n\
 unknown   | 4 s pass   |              | -\n\
 stranger  | invites us | accept       | neighbour\n\
-stranger  | accepts    |              | neighbour\n\
+stranger  | accepts    | part         | -\n\
 stranger  | declines   |              | -\n\
 stranger  | parts      |              | -\n\
 stranger  | goes       |              | -\n\
