@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
+    future::pending,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{
@@ -21,7 +22,7 @@ use lanspread_proto::{
 };
 use tokio::{
     sync::{Notify, broadcast, watch},
-    time::sleep,
+    time::{sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -127,6 +128,14 @@ pub(crate) struct ContextParts {
     pub(crate) services: Services,
     pub(crate) rate_limits: RateLimits,
     pub(crate) home: Home,
+}
+
+/// Sleeps until then, or for ever.
+pub(crate) async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => pending().await,
+    }
 }
 
 impl Context {

@@ -9,7 +9,6 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    future::pending,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -25,12 +24,11 @@ use lanspread_swarm::{Mesh, MeshAction, MeshConfig, MeshInput};
 use tokio::{
     sync::{broadcast, watch},
     task::AbortHandle,
-    time::sleep_until,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    context::{Context, News},
+    context::{Context, News, until},
     game_db::Held,
     session::answer,
     transport::{LinkClosed, RecvHalf, SendHalf, WireError},
@@ -450,12 +448,4 @@ fn look_at(context: &Arc<Context>, manifest: ManifestId, peer: PeerId) {
         None => MeshInput::Gone { peer },
     };
     tell(context, manifest, input);
-}
-
-/// Sleeps until then, or for ever.
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline.into()).await,
-        None => pending().await,
-    }
 }

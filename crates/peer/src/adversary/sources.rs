@@ -1,13 +1,13 @@
 //! Sources that lie about chunks, while an honest one exists.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use lanspread_proto::message::Push;
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     MIB, PATIENCE, RealPeer, framed, game,
-    liar::{ExchangeLie, Lies, RunLie, announcing},
+    liar::{ExchangeLie, Liar, Lies, RunLie, announcing},
 };
 use crate::{DownloadRequest, ErrorCode};
 
@@ -17,10 +17,11 @@ const DEADLINE: Duration = Duration::from_secs(25);
 /// Enough that a source that lies is asked for a part of it.
 const GAME_BYTES: usize = 6 * MIB + 4321;
 
-async fn costs_time_and_nothing_else(lie: RunLie) {
+/// Fetches a game from an honest source and one that lies; gives the liar.
+async fn fetched_beside(lie: impl Debug, lies: impl FnOnce(Lies) -> Lies) -> Liar {
     let (tree, wares) = game("doom", GAME_BYTES);
     let honest = RealPeer::serving(&[&tree]).await;
-    let liar = Lies::none(&wares).runs(lie).tell();
+    let liar = lies(Lies::none(&wares)).tell();
     let receiver = RealPeer::knowing([liar.addr, honest.addr()]).await;
     receiver.sees(&wares.game, 2).await;
     let request = DownloadRequest::latest(wares.game.clone());
@@ -29,8 +30,13 @@ async fn costs_time_and_nothing_else(lie: RunLie) {
     done.unwrap_or_else(|_| panic!("{lie:?} holds the download up"))
         .unwrap_or_else(|error| panic!("{lie:?} fails the download: {error:?}"));
     tree.assert_in(&receiver.game_dir());
-    assert!(liar.asked() > 0, "{lie:?} was never asked");
     receiver.handle.shutdown().await;
+    liar
+}
+
+async fn costs_time_and_nothing_else(lie: RunLie) {
+    let liar = fetched_beside(lie, |lies| lies.runs(lie)).await;
+    assert!(liar.asked() > 0, "{lie:?} was never asked");
 }
 
 async fn all_of(lies: &[RunLie]) {
@@ -98,19 +104,8 @@ async fn who_does_not_exchange_is_asked_for_nothing_and_holds_nobody_up() {
         ExchangeLie::Silent,
         ExchangeLie::Ends,
     ] {
-        let (tree, wares) = game("doom", GAME_BYTES);
-        let honest = RealPeer::serving(&[&tree]).await;
-        let liar = Lies::none(&wares).exchanges(lie).tell();
-        let receiver = RealPeer::knowing([liar.addr, honest.addr()]).await;
-        receiver.sees(&wares.game, 2).await;
-        let request = DownloadRequest::latest(wares.game.clone());
-        let download = receiver.handle.download(request).await.unwrap();
-        let done = timeout(DEADLINE, download).await;
-        done.unwrap_or_else(|_| panic!("{lie:?} holds the download up"))
-            .unwrap();
-        tree.assert_in(&receiver.game_dir());
+        let liar = fetched_beside(lie, |lies| lies.exchanges(lie)).await;
         assert!(lie == ExchangeLie::Ends || liar.asked() == 0, "{lie:?}");
-        receiver.handle.shutdown().await;
     }
 }
 

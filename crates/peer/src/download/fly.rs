@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    future::pending,
     sync::Arc,
     time::Instant,
 };
@@ -16,7 +15,6 @@ use lanspread_swarm::{
 use tokio::{
     sync::{broadcast, mpsc},
     task::AbortHandle,
-    time::sleep_until,
 };
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +25,7 @@ use super::{
     store_error,
 };
 use crate::{
-    context::{Context, News},
+    context::{Context, News, until},
     error::OperationError,
     event::{DistrustReason, PeerEvent},
     game_db::Held,
@@ -388,13 +386,5 @@ impl Flight<'_> {
                 files_done: None,
                 peer: None,
             });
-    }
-}
-
-/// Sleeps until then, or for ever.
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline.into()).await,
-        None => pending().await,
     }
 }
