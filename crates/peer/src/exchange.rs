@@ -315,8 +315,10 @@ fn tell(context: &Arc<Context>, manifest: ManifestId, input: MeshInput) {
         circle.mesh.handle(Instant::now(), input);
         while let Some(action) = circle.mesh.poll_action() {
             match action {
-                // That an exchange is still in force is told by its stream.
-                MeshAction::Invite { peer, .. } if circle.open.contains_key(&peer) => {}
+                // That an exchange is still in force is told by its stream; and who only serves hears of nobody's end,
+                // so that it would invite those who need nothing any more.
+                MeshAction::Invite { peer, .. }
+                    if circle.open.contains_key(&peer) || !circle.fetches => {}
                 MeshAction::Invite { peer, neighbours } => invitations.push((peer, neighbours)),
                 MeshAction::Part { peer } => {
                     circle.part(peer);
