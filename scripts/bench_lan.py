@@ -30,6 +30,7 @@ from bench.programs import PROGRAMS, Program, make_programs  # noqa: E402
 from bench.record import Record, describe, machine  # noqa: E402
 from bench.scenarios import GROUPS, SCENARIOS, Scenario  # noqa: E402
 from bench.simulator import find_simulator, predict  # noqa: E402
+from lan.memory import memory_kept, touch  # noqa: E402
 from lan.report import CannotRun  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,9 +55,10 @@ def main() -> int:
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     try:
         programs = make_programs(find_binary(arguments.binary))
-        for scenario in chosen:
-            run(scenario, [programs[name] for name in scenario.programs if name in arguments.programs],
-                record, arguments.runs, started)
+        with memory_kept():
+            for scenario in chosen:
+                run(scenario, [programs[name] for name in scenario.programs if name in arguments.programs],
+                    record, arguments.runs, started)
     except Interrupted:
         return 130
     except CannotRun as error:
@@ -108,7 +110,8 @@ def find_binary(given: Path | None) -> Path:
 def run(scenario: Scenario, programs: list[Program], record: Record, runs: int, started: str) -> None:
     """Tells one scenario with each program in turn, and notes it."""
     print(f"{scenario.name}: {scenario.about}", flush=True)
-    require_memory(scenario.shape.bytes * (scenario.receivers + 3))
+    memory_bytes = scenario.shape.bytes * (scenario.receivers + 3)
+    require_memory(memory_bytes)
     circumstances = {
         "date": started[:10], "run": started, "command": command(), "machine": machine(),
         "versions": {program.name: program.version() for program in programs}}
@@ -119,6 +122,7 @@ def run(scenario: Scenario, programs: list[Program], record: Record, runs: int, 
     rounds: dict[str, list[Round]] = {program.name: [] for program in programs}
     folder = memory_folder()
     try:
+        touch(folder, memory_bytes)
         payload = make_payload(folder / "payload", scenario.shape)
         for number in range(runs):
             turn = number % len(programs)

@@ -25,6 +25,7 @@ sys.dont_write_bytecode = True
 
 from lan import network  # noqa: E402
 from lan.lab import Lab, Settings  # noqa: E402
+from lan.memory import memory_kept  # noqa: E402
 from lan.report import CannotRun, CheckFailed, Outcome, table, write_json  # noqa: E402
 from lan.scenarios import SCENARIOS, Scenario  # noqa: E402
 
@@ -50,9 +51,10 @@ def main() -> int:
     outcomes: list[Outcome] = []
     interrupted = False
     try:
-        for scenario in chosen(arguments.names, arguments.ci):
-            outcomes.append(Outcome(scenario.name, arguments.ci))
-            tell(scenario, settings, outcomes[-1], arguments.verbose)
+        with memory_kept():
+            for scenario in chosen(arguments.names, arguments.ci):
+                outcomes.append(Outcome(scenario.name, arguments.ci))
+                tell(scenario, settings, outcomes[-1], arguments.verbose)
     except Interrupted:
         interrupted = True
         outcomes[-1].error = "interrupted"

@@ -27,8 +27,10 @@ INTRODUCTION = f"""\
 
 What `just bench` measures: hosts are network namespaces on one bridge (MTU 1500, each link shaped in both directions
 with `tbf`, 1 MiB of queue per port), sources and targets are in memory, every copy is compared with its source by
-SHA-256. Programs take turns within a scenario, and who begins changes from round to round. Medians, with the
-fastest and the slowest in brackets; one figure is held against another only if both are of the same run. What copies one by one is measured once where there are several receivers.
+SHA-256. A virtual machine's host gives it that memory before a scenario begins and does not take it back during
+one, or its first touch would cost up to two seconds for each GiB. Programs take turns within a scenario, and who
+begins changes from round to round. Medians, with the fastest and the slowest in brackets; one figure is held against
+another only if both are of the same run. What copies one by one is measured once where there are several receivers.
 
 Seconds run from the moment when the first receiver is told to begin until the last one says that everything is there.
 A floor is the payload over one link, without headers, which cost 5 % more. *Copies* is what the source has sent

@@ -16,6 +16,11 @@ use crate::{game_db::PeerGameDB, party::Party};
 /// The UDP port that peers listen on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 27184;
 
+/// Runs from this size on go over TCP. A run is a quarter of a second at its receiver's rate, so these belong to wires with
+/// 24 MiB/s and more for one receiver, over which QUIC waits for the processor; on slower ones, QUIC's small buffers share a
+/// link better among many.
+const LANE_RUN_BYTES_MIN: u64 = limits::RUN_BYTES_MAX * 3 / 4;
+
 /// How a peer is set up. [`PeerConfig::new`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct PeerConfig {
@@ -54,6 +59,9 @@ pub struct PeerConfig {
     /// Whether loopback addresses may connect without that limit. Default true: a demonstration runs
     /// many peers on one machine.
     pub loopback_exempt: bool,
+    /// Runs of chunks from so many bytes on are asked for over TCP, from peers that TCP reaches at the number of their UDP
+    /// port. Default 6 MiB, which is asked for where one peer sends 24 MiB/s or more; `u64::MAX` is never.
+    pub lane_run_bytes_min: u64,
     /// Where the embedder's control socket is, if it has one: written into the lock files, so that a second
     /// process can say where the first one answers. Default none.
     pub control: Option<PathBuf>,
@@ -139,6 +147,7 @@ impl PeerConfig {
             reserve_bytes: None,
             connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_MAX,
             loopback_exempt: true,
+            lane_run_bytes_min: LANE_RUN_BYTES_MIN,
             control: None,
         }
     }

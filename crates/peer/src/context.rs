@@ -18,7 +18,7 @@ use lanspread_disk::{RealDisk, StateDir};
 use lanspread_library::{Catalog, Library, LocalGame, LocalState};
 use lanspread_proto::{
     CHUNK_BYTES, GameId, GroupName, ManifestId, PeerId, Version, limits,
-    message::{GameSummary, Hello, PROTOCOL_VERSION},
+    message::{FEATURE_LANES, GameSummary, Hello, PROTOCOL_VERSION},
 };
 use tokio::{
     sync::{Notify, broadcast, watch},
@@ -63,6 +63,7 @@ pub(crate) struct Context {
     pub(crate) name: String,
     pub(crate) group: Option<GroupName>,
     pub(crate) listen: SocketAddr,
+    features: Vec<String>,
     pub(crate) incarnation: u64,
     pub(crate) events: Events,
     pub(crate) game_db: PeerGameDB,
@@ -74,6 +75,7 @@ pub(crate) struct Context {
     pub(crate) state: Arc<StateDir>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) reserve_bytes: Option<u64>,
+    pub(crate) lane_run_bytes_min: u64,
     pub(crate) services: Services,
     pub(crate) expansions: ExpandQueue,
     pub(crate) upload: Throttle,
@@ -120,11 +122,14 @@ pub(crate) struct ContextParts {
     pub(crate) name: String,
     pub(crate) group: Option<GroupName>,
     pub(crate) listen: SocketAddr,
+    /// Whether others can dial lanes to us.
+    pub(crate) lanes: bool,
     pub(crate) incarnation: u64,
     pub(crate) game_db: PeerGameDB,
     pub(crate) state: Arc<StateDir>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) reserve_bytes: Option<u64>,
+    pub(crate) lane_run_bytes_min: u64,
     pub(crate) services: Services,
     pub(crate) rate_limits: RateLimits,
     pub(crate) home: Home,
@@ -147,6 +152,11 @@ impl Context {
             name: parts.name,
             group: parts.group,
             listen: parts.listen,
+            features: parts
+                .lanes
+                .then(|| FEATURE_LANES.to_owned())
+                .into_iter()
+                .collect(),
             incarnation: parts.incarnation,
             events: Events::new(),
             game_db: parts.game_db,
@@ -158,6 +168,7 @@ impl Context {
             state: parts.state,
             catalog: parts.catalog,
             reserve_bytes: parts.reserve_bytes,
+            lane_run_bytes_min: parts.lane_run_bytes_min,
             services: parts.services,
             expansions: ExpandQueue::default(),
             upload: Throttle::new(parts.rate_limits.upload_bytes_per_second),
@@ -193,7 +204,7 @@ impl Context {
             name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             protocol: PROTOCOL_VERSION,
-            features: Vec::new(),
+            features: self.features.clone(),
             listen_port: self.listen.port(),
             incarnation: self.incarnation,
             call,

@@ -24,10 +24,10 @@ use crate::{
     neighbours::{self, Neighbours, Wish, run_peer_discovery},
     recovery,
     runtime::{MESSAGES_BUFFERED_MAX, Runtime},
-    serve::run_server_component,
+    serve::{run_lane_server, run_server_component},
     session::{SessionNews, Sessions, run_ping_service},
     supervise::supervise,
-    transport::{Endpoint, EndpointConfig, HandshakeRefused, Identity, Incoming},
+    transport::{Endpoint, EndpointConfig, HandshakeRefused, Identity, Incoming, LaneListener},
 };
 
 /// Pings that wait to be sent.
@@ -64,7 +64,7 @@ pub async fn start_peer(
     tx_events: Option<mpsc::Sender<PeerEvent>>,
 ) -> Result<PeerRuntimeHandle, StartError> {
     let grounds = prepare(&config).await?;
-    let (endpoint, incoming) = Endpoint::bind(&EndpointConfig {
+    let (endpoint, mut incoming) = Endpoint::bind(&EndpointConfig {
         listen: config.listen,
         listen_elsewhere: config.listen_elsewhere,
         identity: &grounds.identity,
@@ -76,6 +76,7 @@ pub async fn start_peer(
         addr: config.listen,
         source: Box::new(error),
     })?;
+    let lanes = incoming.take_lanes();
     let discovery = discover(&config, &grounds.identity, endpoint.listen_addr())?;
     let Grounds {
         state,
@@ -90,11 +91,13 @@ pub async fn start_peer(
         name: config.name.clone(),
         group: config.group.clone(),
         listen: endpoint.listen_addr(),
+        lanes: lanes.is_some(),
         incarnation: rand::random(),
         game_db: config.game_db.clone(),
         state,
         catalog,
         reserve_bytes: config.reserve_bytes,
+        lane_run_bytes_min: config.lane_run_bytes_min,
         services,
         rate_limits: config.rate_limits,
         home: opened.home,
@@ -116,6 +119,7 @@ pub async fn start_peer(
     let network = Network {
         endpoint,
         incoming,
+        lanes,
         discovery,
         party,
         manual: config.manual_peers,
@@ -202,6 +206,7 @@ fn party_hint(config: &PeerConfig) -> PartyHint {
 struct Network {
     endpoint: Endpoint,
     incoming: Incoming,
+    lanes: Option<LaneListener>,
     discovery: Option<Arc<dyn Discovery>>,
     party: PartyHint,
     manual: Vec<String>,
@@ -239,12 +244,14 @@ fn launch(
         manual_peers: network.manual,
         pings,
     };
-    let tasks = vec![
+    let lanes = network.lanes.map(|lanes| serve_lanes(&context, lanes));
+    let mut tasks = vec![
         serve(&context, incoming, sessions.clone()),
         ping(&context, wanted, news),
         find(&context, neighbours, (heard, wished)),
         tell(&context),
     ];
+    tasks.extend(lanes);
     let life = Life {
         context,
         discovery,
@@ -269,6 +276,13 @@ fn serve(context: &Context, incoming: Incoming, sessions: Sessions) -> JoinHandl
     let body = move || run_server_component(incoming.clone(), sessions.clone());
     let (events, cancel) = (context.events.clone(), context.cancel.clone());
     supervise("server", events, cancel, AT_ONCE, body)
+}
+
+fn serve_lanes(context: &Arc<Context>, lanes: LaneListener) -> JoinHandle<()> {
+    let (serving, lanes) = (context.clone(), Arc::new(Mutex::new(lanes)));
+    let body = move || run_lane_server(serving.clone(), lanes.clone());
+    let (events, cancel) = (context.events.clone(), context.cancel.clone());
+    supervise("lane server", events, cancel, AT_ONCE, body)
 }
 
 fn ping(

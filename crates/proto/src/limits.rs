@@ -95,6 +95,9 @@ pub const CONNECTIONS_MAX: usize = 512;
 /// Connections from one address; loopback, where a whole demo lives, is exempt.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 8;
 
+/// Lanes that one peer may have to us: twice the requests of full size that we ask one peer for at once.
+pub const LANES_PER_PEER_MAX: usize = 16;
+
 /// Handshakes in flight before a newcomer must first prove its address (QUIC Retry).
 pub const HANDSHAKES_IN_FLIGHT_MAX: usize = 64;
 
@@ -128,6 +131,9 @@ pub const NO_SOURCE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection without any packet is gone.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A lane on which nobody asks for anything is closed after this.
+pub const LANE_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A quiet connection is pinged this often.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(3);

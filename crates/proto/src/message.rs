@@ -133,6 +133,10 @@ pub enum Answer {
     Refused(Refusal),
 }
 
+/// Told in [`Hello::features`] by a peer that takes requests for payload over lanes: TCP connections with the TLS of the
+/// protocol, to the number of [`Hello::listen_port`].
+pub const FEATURE_LANES: &str = "lanes";
+
 /// A peer's introduction. Its identity is the certificate's, never a field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
@@ -142,7 +146,7 @@ pub struct Hello {
     pub version: String,
     /// [`PROTOCOL_VERSION`].
     pub protocol: u32,
-    /// What it can do beyond the protocol's version.
+    /// What it can do beyond the protocol's version, like [`FEATURE_LANES`]; what a reader does not know is skipped.
     #[serde(default)]
     pub features: Vec<String>,
     /// The UDP port that it listens on, at the address it calls from.

@@ -13,12 +13,12 @@ use std::{
 use bytes::Bytes;
 use lanspread_proto::{
     limits,
-    message::{self, Answer, Push, Refusal, RefusalCode, Request},
+    message::{self, Answer, FEATURE_LANES, Hello, Push, Refusal, RefusalCode, Request},
 };
 use tokio::{task::JoinSet, time::interval};
 
 use super::{Adversary, Wares, framed, hello};
-use crate::transport::{Link, LinkStreams, RecvHalf, ResetCode, SendHalf, WireError};
+use crate::transport::{LaneListener, Link, LinkStreams, RecvHalf, ResetCode, SendHalf, WireError};
 
 /// Between two bytes, or two frames, of one that drips.
 const DRIP: Duration = Duration::from_millis(500);
@@ -87,6 +87,8 @@ pub(super) struct Lies {
     pub(super) manifest_drips: bool,
     pub(super) runs: RunLie,
     pub(super) exchanges: ExchangeLie,
+    /// How it answers requests for chunks over lanes, if it takes any.
+    pub(super) lanes: Option<RunLie>,
     /// The frames and bytes of its answer to `StreamInstall`, and what comes after them.
     pub(super) expanded: (Vec<Bytes>, StreamEnd),
 }
@@ -101,6 +103,7 @@ impl Lies {
             manifest_drips: false,
             runs: RunLie::None,
             exchanges: ExchangeLie::None,
+            lanes: None,
             expanded: (Vec::new(), StreamEnd::Finished),
         }
     }
@@ -112,6 +115,11 @@ impl Lies {
 
     pub(super) fn exchanges(mut self, lie: ExchangeLie) -> Self {
         self.exchanges = lie;
+        self
+    }
+
+    pub(super) fn over_lanes(mut self, lie: RunLie) -> Self {
+        self.lanes = Some(lie);
         self
     }
 
@@ -140,6 +148,7 @@ impl Lies {
         let teller = Arc::new(Teller {
             lies: self,
             asked: Arc::default(),
+            asked_over_lanes: Arc::default(),
             port: 1,
         });
         let mut tasks = JoinSet::new();
@@ -150,9 +159,11 @@ impl Lies {
     pub(super) fn tell_as(self, adversary: Adversary) -> Liar {
         let addr = adversary.endpoint.listen_addr();
         let asked = Arc::new(AtomicUsize::new(0));
+        let asked_over_lanes = Arc::new(AtomicUsize::new(0));
         let teller = Arc::new(Teller {
             lies: self,
             asked: asked.clone(),
+            asked_over_lanes: asked_over_lanes.clone(),
             port: addr.port(),
         });
         let mut tasks = JoinSet::new();
@@ -160,6 +171,7 @@ impl Lies {
         Liar {
             addr,
             asked,
+            asked_over_lanes,
             _tasks: tasks,
         }
     }
@@ -169,11 +181,17 @@ impl Lies {
 pub(super) struct Liar {
     pub(super) addr: SocketAddr,
     asked: Arc<AtomicUsize>,
+    asked_over_lanes: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
 impl Liar {
-    /// How many runs of chunks and streamed installs it was asked for.
+    /// How many runs of chunks it was asked for over lanes.
+    pub(super) fn asked_over_lanes(&self) -> usize {
+        self.asked_over_lanes.load(Ordering::Relaxed)
+    }
+
+    /// How many runs of chunks and streamed installs it was asked for, other than over lanes.
     pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
@@ -206,18 +224,44 @@ pub(super) fn announcing(games: Vec<message::GameSummary>) -> Bytes {
 struct Teller {
     lies: Lies,
     asked: Arc<AtomicUsize>,
+    asked_over_lanes: Arc<AtomicUsize>,
     port: u16,
 }
 
 impl Teller {
     async fn serve(self: Arc<Self>, mut adversary: Adversary) {
         let mut connections = JoinSet::new();
+        if let (Some(lie), Some(lanes)) = (self.lies.lanes, adversary.incoming.take_lanes()) {
+            connections.spawn(self.clone().serve_lanes(lie, lanes));
+        }
         while let Some(caller) = adversary.incoming.accept().await {
             let teller = self.clone();
             connections.spawn(async move {
                 if let Some((link, streams)) = caller.authenticate().await {
                     teller.connected(link, streams).await;
                 }
+            });
+        }
+    }
+
+    async fn serve_lanes(self: Arc<Self>, lie: RunLie, mut listener: LaneListener) {
+        let mut lanes = JoinSet::new();
+        loop {
+            let caller = listener.accept().await;
+            let teller = self.clone();
+            lanes.spawn(async move {
+                let mut lane = caller.authenticate().await?;
+                while let Ok(Some(Request::GetGameFileChunk { first, count, .. })) =
+                    lane.request().await
+                {
+                    teller.asked_over_lanes.fetch_add(1, Ordering::Relaxed);
+                    let (send, answering) = lane.answer();
+                    let data = teller.lies.wares.run(first, count);
+                    // Whoever asked may have given up on the answer, which is often the point.
+                    drop(send_run(lie, data, send).await);
+                    lane = answering.over().await?;
+                }
+                Some(())
             });
         }
     }
@@ -233,7 +277,7 @@ impl Teller {
 
     async fn answer(&self, mut send: SendHalf, mut receive: RecvHalf) -> Result<(), WireError> {
         let answer = match receive.message("request", limits::PROGRESS_TIMEOUT).await? {
-            Request::Hello(_) => Answer::Hello(hello(self.port)),
+            Request::Hello(_) => Answer::Hello(self.hello()),
             Request::Ping => Answer::Pong,
             Request::GetPeers => Answer::Peers { peers: Vec::new() },
             Request::Subscribe => return self.push(send).await,
@@ -242,7 +286,7 @@ impl Teller {
             Request::GetGameFileChunk { first, count, .. } => {
                 self.asked.fetch_add(1, Ordering::Relaxed);
                 let data = self.lies.wares.run(first, count);
-                return self.send_run(data, send).await;
+                return send_run(self.lies.runs, data, send).await;
             }
             Request::StreamInstall { .. } => {
                 self.asked.fetch_add(1, Ordering::Relaxed);
@@ -252,6 +296,14 @@ impl Teller {
         };
         send.message(&answer).await?;
         send.finish()
+    }
+
+    fn hello(&self) -> Hello {
+        let lanes = self.lies.lanes.map(|_| FEATURE_LANES.to_owned());
+        Hello {
+            features: lanes.into_iter().collect(),
+            ..hello(self.port)
+        }
     }
 
     async fn push(&self, mut send: SendHalf) -> Result<(), WireError> {
@@ -313,54 +365,54 @@ impl Teller {
             StreamEnd::Never => pending().await,
         }
     }
+}
 
-    async fn send_run(&self, data: Bytes, mut send: SendHalf) -> Result<(), WireError> {
-        let bytes = data.len() as u64;
-        match self.lies.runs {
-            RunLie::Silent => return pending().await,
-            RunLie::Lacks => {
-                let refusal = Refusal {
-                    code: RefusalCode::NotHere,
-                    message: String::new(),
-                };
-                send.message(&Answer::Refused(refusal)).await?;
-                return send.finish();
-            }
-            RunLie::DeclaresMore => send.message(&Answer::Data { bytes: bytes + 1 }).await?,
-            _ => send.message(&Answer::Data { bytes }).await?,
+async fn send_run(lie: RunLie, data: Bytes, mut send: SendHalf) -> Result<(), WireError> {
+    let bytes = data.len() as u64;
+    match lie {
+        RunLie::Silent => return pending().await,
+        RunLie::Lacks => {
+            let refusal = Refusal {
+                code: RefusalCode::NotHere,
+                message: String::new(),
+            };
+            send.message(&Answer::Refused(refusal)).await?;
+            return send.finish();
         }
-        match self.lies.runs {
-            RunLie::Fewer => send.bytes(data.slice(..data.len() - 1)).await?,
-            RunLie::More => {
-                send.bytes(data).await?;
-                send.bytes(Bytes::from_static(b"!")).await?;
-            }
-            RunLie::Wrong => send.bytes(spoiled(&data)).await?,
-            RunLie::Resets => {
-                send.bytes(data.slice(..data.len() / 2)).await?;
-                send.reset(ResetCode::Abandoned);
-                return Ok(());
-            }
-            RunLie::StallsFirst => return pending().await,
-            RunLie::StallsMiddle => {
-                send.bytes(data.slice(..data.len() / 2)).await?;
-                return pending().await;
-            }
-            RunLie::StallsLast => {
-                send.bytes(data.slice(..data.len() - 1)).await?;
-                return pending().await;
-            }
-            RunLie::Drips => {
-                let mut drip = interval(DRIP);
-                for at in 0..data.len() {
-                    drip.tick().await;
-                    send.bytes(data.slice(at..=at)).await?;
-                }
-            }
-            _ => send.bytes(data).await?,
-        }
-        send.finish()
+        RunLie::DeclaresMore => send.message(&Answer::Data { bytes: bytes + 1 }).await?,
+        _ => send.message(&Answer::Data { bytes }).await?,
     }
+    match lie {
+        RunLie::Fewer => send.bytes(data.slice(..data.len() - 1)).await?,
+        RunLie::More => {
+            send.bytes(data).await?;
+            send.bytes(Bytes::from_static(b"!")).await?;
+        }
+        RunLie::Wrong => send.bytes(spoiled(&data)).await?,
+        RunLie::Resets => {
+            send.bytes(data.slice(..data.len() / 2)).await?;
+            send.reset(ResetCode::Abandoned);
+            return Ok(());
+        }
+        RunLie::StallsFirst => return pending().await,
+        RunLie::StallsMiddle => {
+            send.bytes(data.slice(..data.len() / 2)).await?;
+            return pending().await;
+        }
+        RunLie::StallsLast => {
+            send.bytes(data.slice(..data.len() - 1)).await?;
+            return pending().await;
+        }
+        RunLie::Drips => {
+            let mut drip = interval(DRIP);
+            for at in 0..data.len() {
+                drip.tick().await;
+                send.bytes(data.slice(at..=at)).await?;
+            }
+        }
+        _ => send.bytes(data).await?,
+    }
+    send.finish()
 }
 
 /// The same bytes but for one in each chunk.

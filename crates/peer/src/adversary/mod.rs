@@ -8,6 +8,7 @@ mod clients;
 mod connections;
 mod expanded;
 mod frames;
+mod lanes;
 mod liar;
 mod manifests;
 mod pushes;

@@ -6,7 +6,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use lanspread_disk::RealDisk;
 use lanspread_install::{DownloadError, DownloadTransaction};
 use lanspread_proto::{
@@ -20,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     buffers::{Buffer, Room},
     context::Context,
-    session::{answer, check_runs, request},
+    session::{answer, check_runs, request, request_bulk},
     shelf::Partial,
     transport::{Link, RecvHalf, ResetCode, WireError},
 };
@@ -87,28 +86,24 @@ struct Batch {
 /// The raw bytes of an answer.
 struct Incoming {
     stream: RecvHalf,
-    rest: Bytes,
     unreported: u64,
     reported: Instant,
 }
 
 impl Incoming {
-    /// The next bytes, at most `most` of them.
-    async fn take(&mut self, most: usize) -> Result<Bytes, WireError> {
-        if self.rest.is_empty() {
-            let what = "a run of chunks";
-            self.rest = self
-                .stream
-                .bytes()
-                .await?
-                .ok_or(WireError::EndedEarly { what })?;
+    /// Fills the start of `into` with the next bytes, and tells how many.
+    async fn read(&mut self, into: &mut [u8]) -> Result<usize, WireError> {
+        match self.stream.read(into).await? {
+            0 => Err(WireError::EndedEarly {
+                what: "a run of chunks",
+            }),
+            read => Ok(read),
         }
-        Ok(self.rest.split_to(self.rest.len().min(most)))
     }
 
     /// Succeeds at the end of the stream and nowhere else.
     async fn end(mut self) -> Result<(), WireError> {
-        if self.rest.is_empty() && self.stream.bytes().await?.is_none() {
+        if self.stream.read(&mut [0]).await? == 0 {
             Ok(())
         } else {
             Err(WireError::TooManyBytes)
@@ -148,8 +143,13 @@ impl Receiver {
         link: &Link,
         run: ChunkRun,
     ) -> Result<Answered, WireError> {
-        let mut stream = request(link, &self.question(run)).await?;
         let expected = self.partial.map.run_bytes(run);
+        let question = self.question(run);
+        let mut stream = if expected >= self.context.lane_run_bytes_min {
+            request_bulk(link, &question).await?
+        } else {
+            request(link, &question).await?
+        };
         match answer(&mut stream).await? {
             Answer::Data { bytes } if bytes == expected => {}
             Answer::Elsewhere { out } => {
@@ -168,7 +168,6 @@ impl Receiver {
         }
         let mut incoming = Incoming {
             stream,
-            rest: Bytes::new(),
             unreported: 0,
             reported: Instant::now(),
         };
@@ -239,12 +238,10 @@ impl Receiver {
     ) -> Result<(), WireError> {
         let mut rest = batch.data.as_mut();
         while !rest.is_empty() {
-            let piece = incoming.take(rest.len()).await?;
-            let bytes = piece.len() as u64;
+            let read = incoming.read(rest).await?;
+            let bytes = read as u64;
             self.context.download.pass(bytes).await;
-            let (filled, after) = rest.split_at_mut(piece.len());
-            filled.copy_from_slice(&piece);
-            rest = after;
+            rest = &mut rest[read..];
             incoming.unreported += bytes;
             let overdue = incoming.reported.elapsed() >= REPORT_INTERVAL;
             if overdue || incoming.unreported >= REPORT_BYTES {

@@ -2,6 +2,7 @@
 
 mod expand;
 mod firsts;
+mod lanes;
 mod library;
 mod payload;
 mod subscription;
@@ -14,8 +15,9 @@ use lanspread_proto::{
 };
 use tokio::sync::{Mutex, watch};
 
-pub(crate) use self::{expand::ExpandQueue, firsts::Firsts};
+pub(crate) use self::{expand::ExpandQueue, firsts::Firsts, lanes::run_lane_server};
 
+use self::payload::AskedRun;
 use crate::{
     context::Context,
     exchange,
@@ -84,6 +86,9 @@ async fn dispatch(
     mut send: SendHalf,
     introduced: &watch::Sender<Option<Hello>>,
 ) -> Result<(), WireError> {
+    if let Some(asked) = AskedRun::of(link.peer, &request) {
+        return payload::send_run(context, asked, send).await;
+    }
     match request {
         Request::Hello(hello) => {
             send.message(&Answer::Hello(context.hello(0))).await?;
@@ -96,19 +101,6 @@ async fn dispatch(
         Request::GetGame { game } => library::get_game(context, &game, send).await,
         Request::GetGameFileData { manifest, file } => {
             payload::send_file(context, manifest, file, send).await
-        }
-        Request::GetGameFileChunk {
-            manifest,
-            first,
-            count,
-        } => {
-            let asked = payload::AskedRun {
-                peer: link.peer,
-                manifest,
-                first,
-                count,
-            };
-            payload::send_run(context, asked, send).await
         }
         Request::Subscribe => subscription::push(context, link.peer, send).await,
         Request::GetPeers => reply(send, &known_peers(context, link)).await,

@@ -12,7 +12,7 @@ use lanspread_library::LocalPayload;
 use lanspread_proto::{
     ChunkMap, ChunkRun, ManifestId, PeerId,
     limits::{self, LimitExceeded},
-    message::{Answer, Refusal, RefusalCode},
+    message::{Answer, Refusal, RefusalCode, Request},
 };
 
 use super::{firsts::SendingRun, no, refuse, reply};
@@ -62,6 +62,25 @@ pub(super) struct AskedRun {
     pub(super) manifest: ManifestId,
     pub(super) first: u32,
     pub(super) count: u32,
+}
+
+impl AskedRun {
+    /// What a request asks for, if it is one for a run.
+    pub(super) fn of(peer: PeerId, request: &Request) -> Option<Self> {
+        match *request {
+            Request::GetGameFileChunk {
+                manifest,
+                first,
+                count,
+            } => Some(Self {
+                peer,
+                manifest,
+                first,
+                count,
+            }),
+            _ => None,
+        }
+    }
 }
 
 pub(super) async fn send_run(

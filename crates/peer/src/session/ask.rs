@@ -22,6 +22,14 @@ pub(crate) async fn request(link: &Link, request: &Request) -> Result<RecvHalf, 
     }
 }
 
+/// Sends a request whose answer is large: over a lane, or like any other until there is one.
+pub(crate) async fn request_bulk(link: &Link, wanted: &Request) -> Result<RecvHalf, WireError> {
+    match link.lanes.request(wanted).await? {
+        Some(receive) => Ok(receive),
+        None => request(link, wanted).await,
+    }
+}
+
 /// The first frame of an answer; a refusal is an error.
 pub(crate) async fn answer(receive: &mut RecvHalf) -> Result<Answer, WireError> {
     match receive.message("answer", limits::PROGRESS_TIMEOUT).await? {

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lanspread_proto::{
     PeerId, limits,
-    message::{Hello, KnownPeer},
+    message::{FEATURE_LANES, Hello, KnownPeer},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-pub(crate) use ask::{answer, fetch_manifest, request};
+pub(crate) use ask::{answer, fetch_manifest, request, request_bulk};
 pub(crate) use follow::check_runs;
 pub(crate) use liveness::run_ping_service;
 
@@ -191,6 +191,13 @@ impl Session {
         } else {
             hello.call
         };
+        if hello
+            .features
+            .iter()
+            .any(|feature| feature == FEATURE_LANES)
+        {
+            self.link.lanes.lead_to(addr);
+        }
         let entered = || {
             let group = hello.group.clone();
             context.game_db.joined(peer, name.clone(), addr, group);

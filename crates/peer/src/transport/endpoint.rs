@@ -1,4 +1,4 @@
-//! The sockets: one server and one client endpoint per process, and the connections over them.
+//! The sockets: one server and one client endpoint per process, a listener for lanes, and the connections over them.
 
 use std::{
     io,
@@ -18,11 +18,14 @@ use tokio::{
     sync::mpsc,
     time::{Instant, interval, timeout},
 };
+use tokio_rustls::TlsConnector;
 
 use super::{
     error::{CloseCode, DialError, LinkClosed, TransportError, WireError},
-    guard::{AddressCounts, Doorkeeper, Watched, Watcher},
+    guard::{Doorkeeper, Watched, Watcher},
     identity::{self, Identity, SERVER_NAME},
+    lane::{self, LaneListener, Lanes},
+    seats::Seats,
     stream::{RecvHalf, SendHalf},
     tls::Tls,
 };
@@ -73,12 +76,15 @@ pub(crate) struct EndpointConfig<'a> {
 /// The side that dials.
 pub(crate) struct Endpoint {
     client: Client,
+    lanes: TlsConnector,
     listen: SocketAddr,
 }
 
 /// The side that is dialled.
 pub(crate) struct Incoming {
     server: Server,
+    lanes: TlsConnector,
+    listener: Option<LaneListener>,
     refused: Option<mpsc::Receiver<HandshakeRefused>>,
 }
 
@@ -87,7 +93,7 @@ impl Endpoint {
     pub(crate) fn bind(config: &EndpointConfig<'_>) -> Result<(Self, Incoming), TransportError> {
         let tls = Tls::new(config.identity, config.party)?;
         let (report, refused) = mpsc::channel(REFUSED_BUFFERED_MAX);
-        let counts = AddressCounts::default();
+        let counts = Seats::default();
         let doorkeeper = Doorkeeper {
             counts: counts.clone(),
             per_address_max: config.connections_per_address_max,
@@ -98,20 +104,32 @@ impl Endpoint {
             counts,
             refused: report.clone(),
         };
+        let lanes = TlsConnector::from(tls.lane_client());
+        let lane_server = tls.lane_server();
         let server = start_server(server_io, tls.clone(), doorkeeper, watcher)
             .map_err(|error| TransportError::Start(error.to_string()))?;
         let client_io = io(bind_socket(SocketAddr::new(config.listen.ip(), 0), false)?)?;
         let watcher = Watcher {
-            counts: AddressCounts::default(),
+            counts: Seats::default(),
             refused: report,
         };
         let client = start_client(client_io, tls, watcher)
             .map_err(|error| TransportError::Start(error.to_string()))?;
         let listen = server.local_addr().map_err(TransportError::Bind)?;
+        let (most, exempt) = (config.connections_per_address_max, config.loopback_exempt);
+        let listener = lane::bind(listen, lane_server, most, exempt)
+            .inspect_err(|error| tracing::info!(%listen, %error, "QUIC alone will carry what this peer sends"))
+            .ok();
         Ok((
-            Self { client, listen },
+            Self {
+                client,
+                lanes: lanes.clone(),
+                listen,
+            },
             Incoming {
                 server,
+                lanes,
+                listener,
                 refused: Some(refused),
             },
         ))
@@ -120,6 +138,14 @@ impl Endpoint {
     /// Where the server listens.
     pub(crate) const fn listen_addr(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// Lanes to a peer, whether there is a link to it or not.
+    #[cfg(test)]
+    pub(crate) fn lanes_to(&self, peer: PeerId, addr: SocketAddr) -> Lanes {
+        let lanes = Lanes::new(peer, self.lanes.clone());
+        lanes.lead_to(addr);
+        lanes
     }
 
     /// Connects to `addr`; when `expected` is given, to that peer and no other.
@@ -137,13 +163,15 @@ impl Endpoint {
                 LinkClosed::PartyMismatch => DialError::PartyMismatch { addr },
                 closed => unreachable(closed),
             })?;
-        let (link, streams) = authenticate(connection, addr, true)
-            .await
-            .map_err(|closed| match closed {
-                Some(LinkClosed::PartyMismatch) => DialError::PartyMismatch { addr },
-                Some(closed) => unreachable(closed),
-                None => DialError::NoIdentity { addr },
-            })?;
+        let lanes = self.lanes.clone();
+        let (link, streams) =
+            authenticate(connection, lanes, addr, true)
+                .await
+                .map_err(|closed| match closed {
+                    Some(LinkClosed::PartyMismatch) => DialError::PartyMismatch { addr },
+                    Some(closed) => unreachable(closed),
+                    None => DialError::NoIdentity { addr },
+                })?;
         match expected {
             Some(expected) if expected != link.peer => {
                 link.close(CloseCode::WrongPeer);
@@ -164,27 +192,40 @@ impl Incoming {
         self.refused.take().unwrap_or_else(|| mpsc::channel(1).1)
     }
 
+    /// Where others dial lanes to us, if that port could be had; to be taken once.
+    pub(crate) fn take_lanes(&mut self) -> Option<LaneListener> {
+        self.listener.take()
+    }
+
     /// The next connection that somebody dialled, before it is authenticated; `None` when the
     /// endpoint is gone.
     pub(crate) async fn accept(&mut self) -> Option<Caller> {
-        self.server.accept().await.map(Caller)
+        let connection = self.server.accept().await?;
+        let lanes = self.lanes.clone();
+        Some(Caller { connection, lanes })
     }
 }
 
 /// A connection whose identity is still to be read; do that outside of the accept loop.
-pub(crate) struct Caller(Connection);
+pub(crate) struct Caller {
+    connection: Connection,
+    lanes: TlsConnector,
+}
 
 impl Caller {
     /// The authenticated connection; `None` when it is gone or shows no certificate.
     pub(crate) async fn authenticate(self) -> Option<(Link, LinkStreams)> {
-        let addr = self.0.remote_addr().ok()?;
-        authenticate(self.0, addr, false).await.ok()
+        let addr = self.connection.remote_addr().ok()?;
+        authenticate(self.connection, self.lanes, addr, false)
+            .await
+            .ok()
     }
 }
 
 /// Waits for the certificate. The error is how the connection ended, or `None` for no certificate.
 async fn authenticate(
     mut connection: Connection,
+    lanes: TlsConnector,
     remote: SocketAddr,
     dialled: bool,
 ) -> Result<(Link, LinkStreams), Option<LinkClosed>> {
@@ -219,6 +260,7 @@ async fn authenticate(
         handle: handle.clone(),
     };
     let link = Link {
+        lanes: Lanes::new(peer, lanes),
         peer,
         remote,
         dialled,
@@ -236,6 +278,8 @@ pub(crate) struct Link {
     pub(crate) remote: SocketAddr,
     /// Whether this side dialled.
     pub(crate) dialled: bool,
+    /// The TCP connections that belong to it.
+    pub(crate) lanes: Lanes,
     handle: connection::Handle,
 }
 

@@ -2,11 +2,7 @@
 //!
 //! Everything here is constant time: it runs between packets.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use lanspread_proto::limits;
 use s2n_quic::provider::{
@@ -18,7 +14,10 @@ use s2n_quic::provider::{
 };
 use tokio::sync::mpsc;
 
-use super::error::LinkClosed;
+use super::{
+    error::LinkClosed,
+    seats::{Seat, Seats},
+};
 
 /// A handshake that failed because of certificates.
 #[derive(Debug, Clone, Copy)]
@@ -26,43 +25,9 @@ pub(crate) struct HandshakeRefused {
     pub(crate) addr: Option<SocketAddr>,
 }
 
-/// Connections by address, shared between the limiter and the watcher.
-#[derive(Debug, Clone, Default)]
-pub(super) struct AddressCounts(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-impl AddressCounts {
-    fn add(&self, ip: IpAddr) {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(ip)
-            .or_default() += 1;
-    }
-
-    fn remove(&self, ip: IpAddr) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&ip) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&ip);
-            }
-        }
-    }
-
-    fn get(&self, ip: IpAddr) -> usize {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&ip)
-            .copied()
-            .unwrap_or(0)
-    }
-}
-
 /// Decides about connections before they cost anything.
 pub(super) struct Doorkeeper {
-    pub(super) counts: AddressCounts,
+    pub(super) counts: Seats<IpAddr>,
     pub(super) per_address_max: usize,
     pub(super) loopback_exempt: bool,
 }
@@ -72,7 +37,7 @@ impl Limiter for Doorkeeper {
         let full = attempt.connection_count >= limits::CONNECTIONS_MAX;
         let crowded = to_std(&attempt.remote_address).is_some_and(|addr| {
             let exempt = self.loopback_exempt && addr.ip().is_loopback();
-            !exempt && self.counts.get(addr.ip()) >= self.per_address_max
+            !exempt && self.counts.taken(&addr.ip()) >= self.per_address_max
         });
         if full || crowded {
             Outcome::close()
@@ -86,7 +51,7 @@ impl Limiter for Doorkeeper {
 
 /// Keeps each connection's certificate, counts addresses, and reports refused certificates.
 pub(super) struct Watcher {
-    pub(super) counts: AddressCounts,
+    pub(super) counts: Seats<IpAddr>,
     pub(super) refused: mpsc::Sender<HandshakeRefused>,
 }
 
@@ -95,15 +60,8 @@ pub(super) struct Watcher {
 pub(super) struct Watched {
     pub(super) certificate: Option<Vec<u8>>,
     addr: Option<SocketAddr>,
-    counts: AddressCounts,
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if let Some(addr) = self.addr {
-            self.counts.remove(addr.ip());
-        }
-    }
+    /// Its place among the connections from its address.
+    seat: Option<Seat<IpAddr>>,
 }
 
 impl Subscriber for Watcher {
@@ -117,7 +75,7 @@ impl Subscriber for Watcher {
         Watched {
             certificate: None,
             addr: None,
-            counts: self.counts.clone(),
+            seat: None,
         }
     }
 
@@ -128,9 +86,8 @@ impl Subscriber for Watcher {
         event: &ConnectionStarted,
     ) {
         context.addr = to_std(&event.path.remote_addr);
-        if let Some(addr) = context.addr {
-            self.counts.add(addr.ip());
-        }
+        let ip = context.addr.map(|addr| addr.ip());
+        context.seat = ip.and_then(|ip| self.counts.take(ip, usize::MAX));
     }
 
     fn on_tls_exporter_ready(

@@ -1,4 +1,4 @@
-//! The two halves of a stream: frames and raw bytes, each with its own clock.
+//! The two halves of a stream, of QUIC or on a lane: frames and raw bytes, each with its own clock.
 
 use std::time::Duration;
 
@@ -11,20 +11,34 @@ use s2n_quic::stream::{ReceiveStream, SendStream};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use super::error::{ResetCode, WireError};
+use super::{
+    error::{ResetCode, WireError},
+    lane::{LaneAnswer, LaneSender},
+};
 
 /// The sending half. Dropped before [`SendHalf::finish`] it resets the stream.
 #[derive(Debug)]
 pub(crate) struct SendHalf {
-    stream: SendStream,
-    finished: bool,
+    /// Until it has ended.
+    sink: Option<Sink>,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Quic(SendStream),
+    Lane(LaneSender),
 }
 
 impl SendHalf {
     pub(super) const fn new(stream: SendStream) -> Self {
         Self {
-            stream,
-            finished: false,
+            sink: Some(Sink::Quic(stream)),
+        }
+    }
+
+    pub(super) const fn on_lane(sender: LaneSender) -> Self {
+        Self {
+            sink: Some(Sink::Lane(sender)),
         }
     }
 
@@ -40,30 +54,45 @@ impl SendHalf {
     /// all when it is cancelled.
     pub(crate) async fn bytes(&mut self, data: Bytes) -> Result<(), WireError> {
         let (what, after) = ("reader", limits::PROGRESS_TIMEOUT);
-        match timeout(after, self.stream.send(data)).await {
-            Ok(sent) => sent.map_err(WireError::of_stream),
-            Err(_) => Err(WireError::Timeout { what, after }),
-        }
+        let sending = async {
+            match &mut self.sink {
+                Some(Sink::Quic(stream)) => stream.send(data).await.map_err(WireError::of_stream),
+                Some(Sink::Lane(lane)) => lane.send(&data).await,
+                None => Ok(()),
+            }
+        };
+        let sent = timeout(after, sending).await;
+        sent.unwrap_or(Err(WireError::Timeout { what, after }))
     }
 
     /// Ends the stream on purpose. What is queued is still delivered.
     pub(crate) fn finish(mut self) -> Result<(), WireError> {
-        self.finished = true;
-        self.stream.finish().map_err(WireError::of_stream)
+        match self.sink.take() {
+            Some(Sink::Quic(mut stream)) => stream.finish().map_err(WireError::of_stream),
+            Some(Sink::Lane(lane)) => {
+                lane.end(None);
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Ends the stream as broken, with a reason.
     pub(crate) fn reset(mut self, code: ResetCode) {
-        self.finished = true;
-        // The other side may be gone already, which is as good.
-        let _ = self.stream.reset(code.into());
+        match self.sink.take() {
+            // The other side may be gone already, which is as good.
+            Some(Sink::Quic(mut stream)) => drop(stream.reset(code.into())),
+            Some(Sink::Lane(lane)) => lane.end(Some(code)),
+            None => {}
+        }
     }
 }
 
 impl Drop for SendHalf {
     fn drop(&mut self) {
-        if !self.finished {
-            let _ = self.stream.reset(ResetCode::Abandoned.into());
+        // A lane in the middle of a stream closes by itself.
+        if let Some(Sink::Quic(stream)) = &mut self.sink {
+            let _ = stream.reset(ResetCode::Abandoned.into());
         }
     }
 }
@@ -71,16 +100,33 @@ impl Drop for SendHalf {
 /// The receiving half. Dropped before the end it tells the other side to stop.
 #[derive(Debug)]
 pub(crate) struct RecvHalf {
-    stream: ReceiveStream,
+    origin: Origin,
     decoder: FrameDecoder,
+    /// Raw bytes that came and were not read yet.
+    rest: Bytes,
     ended: bool,
+}
+
+#[derive(Debug)]
+enum Origin {
+    Quic(ReceiveStream),
+    Lane(LaneAnswer),
 }
 
 impl RecvHalf {
     pub(super) fn new(stream: ReceiveStream) -> Self {
+        Self::of(Origin::Quic(stream))
+    }
+
+    pub(super) fn on_lane(answer: LaneAnswer) -> Self {
+        Self::of(Origin::Lane(answer))
+    }
+
+    fn of(origin: Origin) -> Self {
         Self {
-            stream,
+            origin,
             decoder: FrameDecoder::new(),
+            rest: Bytes::new(),
             ended: false,
         }
     }
@@ -138,7 +184,31 @@ impl RecvHalf {
         if self.decoder.is_mid_frame() {
             return Ok(Some(self.decoder.take_rest()));
         }
-        self.receive().await
+        if self.rest.is_empty() {
+            return self.receive().await;
+        }
+        Ok(Some(std::mem::take(&mut self.rest)))
+    }
+
+    /// Fills the start of `into` with the next raw bytes, after the last frame; 0 at the stream's end.
+    pub(crate) async fn read(&mut self, into: &mut [u8]) -> Result<usize, WireError> {
+        if self.rest.is_empty() && self.decoder.is_mid_frame() {
+            self.rest = self.decoder.take_rest();
+        }
+        if self.rest.is_empty() {
+            if let Origin::Lane(lane) = &mut self.origin {
+                let read = lane.read(into).await;
+                self.ended |= !matches!(read, Ok(1..));
+                return read;
+            }
+            match self.receive().await? {
+                Some(data) => self.rest = data,
+                None => return Ok(0),
+            }
+        }
+        let read = self.rest.len().min(into.len());
+        into[..read].copy_from_slice(&self.rest.split_to(read));
+        Ok(read)
     }
 
     /// Exactly `count` raw bytes, each piece within the progress time-out.
@@ -174,7 +244,10 @@ impl RecvHalf {
     }
 
     async fn receive(&mut self) -> Result<Option<Bytes>, WireError> {
-        let received = self.stream.receive().await.map_err(WireError::of_stream);
+        let received = match &mut self.origin {
+            Origin::Quic(stream) => stream.receive().await.map_err(WireError::of_stream),
+            Origin::Lane(lane) => lane.receive().await,
+        };
         self.ended |= !matches!(received, Ok(Some(_)));
         received
     }
@@ -182,9 +255,11 @@ impl RecvHalf {
 
 impl Drop for RecvHalf {
     fn drop(&mut self) {
-        if !self.ended {
+        if let Origin::Quic(stream) = &mut self.origin
+            && !self.ended
+        {
             // The connection may be gone already, which is as good.
-            let _ = self.stream.stop_sending(ResetCode::Abandoned.into());
+            let _ = stream.stop_sending(ResetCode::Abandoned.into());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! TLS 1.3 with certificates on both sides, as s2n-quic takes it.
+//! TLS 1.3 with certificates on both sides, as s2n-quic and lanes take it.
 
 use std::sync::Arc;
 
@@ -17,6 +17,9 @@ use crate::party::Party;
 
 /// The application protocol, its version included.
 const ALPN: &[u8] = b"lanspread/1";
+
+/// The same for lanes.
+const LANE_ALPN: &[u8] = b"lanspread-lane/1";
 
 /// The configurations of both sides; a connection is resumed by neither, so that the certificates are
 /// shown every time.
@@ -66,6 +69,22 @@ impl Tls {
             server: Arc::new(server),
             client: Arc::new(client),
         })
+    }
+}
+
+impl Tls {
+    /// For the side of a lane that is dialled.
+    pub(super) fn lane_server(&self) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.server);
+        config.alpn_protocols = vec![LANE_ALPN.to_vec()];
+        config.into()
+    }
+
+    /// For the side of a lane that dials.
+    pub(super) fn lane_client(&self) -> Arc<ClientConfig> {
+        let mut config = ClientConfig::clone(&self.client);
+        config.alpn_protocols = vec![LANE_ALPN.to_vec()];
+        config.into()
     }
 }
 

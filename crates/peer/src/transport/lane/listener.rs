@@ -1,0 +1,240 @@
+//! The side that is asked: accepting lanes, within limits, and their streams.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use lanspread_proto::{PeerId, frame::FrameDecoder, limits};
+use rustls::ServerConfig;
+use serde::de::DeserializeOwned;
+use tokio::{
+    io::{AsyncReadExt, BufReader},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{End, Lane, READ_BYTES, broken};
+use crate::transport::{
+    error::{ResetCode, WireError},
+    seats::{Seat, Seats},
+    stream::SendHalf,
+};
+
+/// After an error of `accept`, which comes from the system and not from a caller.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// A request is a short frame.
+const REQUEST_BYTES: usize = 4 * 1024;
+
+/// Where lanes are dialled.
+#[derive(Debug)]
+pub(crate) struct LaneListener {
+    tcp: TcpListener,
+    acceptor: Acceptor,
+    /// One for each handshake that may be in flight.
+    handshakes: Arc<Semaphore>,
+    callers: Seats<IpAddr>,
+    per_address_max: usize,
+    loopback_exempt: bool,
+}
+
+#[derive(Clone)]
+struct Acceptor {
+    tls: TlsAcceptor,
+    guests: Seats<PeerId>,
+}
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acceptor")
+            .field("guests", &self.guests)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Listens at `addr`, where the server of QUIC listens, too.
+pub(in crate::transport) fn bind(
+    addr: SocketAddr,
+    tls: Arc<ServerConfig>,
+    per_address_max: usize,
+    loopback_exempt: bool,
+) -> io::Result<LaneListener> {
+    let tcp = std::net::TcpListener::bind(addr)?;
+    tcp.set_nonblocking(true)?;
+    Ok(LaneListener {
+        tcp: TcpListener::from_std(tcp)?,
+        acceptor: Acceptor {
+            tls: tls.into(),
+            guests: Seats::default(),
+        },
+        handshakes: Arc::new(Semaphore::new(limits::HANDSHAKES_IN_FLIGHT_MAX)),
+        callers: Seats::default(),
+        per_address_max,
+        loopback_exempt,
+    })
+}
+
+impl LaneListener {
+    /// The next caller; whoever has too many handshakes in flight is turned away.
+    pub(crate) async fn accept(&mut self) -> LaneCaller {
+        loop {
+            let handshakes = self.handshakes.clone().acquire_owned().await;
+            let in_flight = handshakes.expect("the semaphore is never closed");
+            let (tcp, addr) = match self.tcp.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::debug!(%error, "no lane can be accepted");
+                    sleep(ACCEPT_AGAIN).await;
+                    continue;
+                }
+            };
+            let exempt = self.loopback_exempt && addr.ip().is_loopback();
+            let most = if exempt {
+                usize::MAX
+            } else {
+                self.per_address_max
+            };
+            if let Some(seat) = self.callers.take(addr.ip(), most) {
+                return LaneCaller {
+                    tcp,
+                    acceptor: self.acceptor.clone(),
+                    _seat: seat,
+                    _in_flight: in_flight,
+                };
+            }
+        }
+    }
+}
+
+/// A connection before its handshake; do that outside of the accept loop.
+#[derive(Debug)]
+pub(crate) struct LaneCaller {
+    tcp: TcpStream,
+    acceptor: Acceptor,
+    _seat: Seat<IpAddr>,
+    _in_flight: OwnedSemaphorePermit,
+}
+
+impl LaneCaller {
+    /// The lane, once TLS is complete; `None` if that fails or the peer has enough lanes.
+    pub(crate) async fn authenticate(self) -> Option<ServedLane> {
+        self.tcp.set_nodelay(true).ok()?;
+        let buffered = BufReader::with_capacity(READ_BYTES, self.tcp);
+        let accepting = self.acceptor.tls.accept(buffered);
+        let accepted = timeout(limits::HANDSHAKE_TIMEOUT, accepting).await;
+        let lane = Lane::new(accepted.ok()?.ok()?.into());
+        let peer = lane.peer()?;
+        let seat = self
+            .acceptor
+            .guests
+            .take(peer, limits::LANES_PER_PEER_MAX)?;
+        Some(ServedLane {
+            peer,
+            lane,
+            decoder: FrameDecoder::new(),
+            seat,
+        })
+    }
+}
+
+/// A lane that somebody dialled, between two streams.
+#[derive(Debug)]
+pub(crate) struct ServedLane {
+    /// Who is at the other end, proved by its certificate.
+    pub(crate) peer: PeerId,
+    lane: Lane,
+    decoder: FrameDecoder,
+    seat: Seat<PeerId>,
+}
+
+impl ServedLane {
+    /// The next request; its first byte must come within [`limits::LANE_IDLE_TIMEOUT`], all of it within
+    /// [`limits::WHOLE_FRAME_TIMEOUT`] after that. `None` when the other side has closed the lane.
+    pub(crate) async fn request<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+        let (what, mut after) = ("request", limits::LANE_IDLE_TIMEOUT);
+        let mut piece = [0; REQUEST_BYTES];
+        loop {
+            if let Some(request) = self.decoder.next_message()? {
+                return Ok(Some(request));
+            }
+            let read = timeout(after, self.lane.stream.read(&mut piece)).await;
+            match read.map_err(|_| WireError::Timeout { what, after })? {
+                Ok(0) | Err(_) => return Ok(None),
+                Ok(read) => self.decoder.push(&piece[..read]),
+            }
+            after = limits::WHOLE_FRAME_TIMEOUT;
+        }
+    }
+
+    /// Where the answer goes, and what gives the lane back after it.
+    pub(crate) fn answer(self) -> (SendHalf, Answering) {
+        let (back, returned) = oneshot::channel();
+        let Self {
+            peer,
+            lane,
+            decoder,
+            seat,
+        } = self;
+        let sender = LaneSender { lane, back };
+        let answering = Answering {
+            returned,
+            peer,
+            decoder,
+            seat,
+        };
+        (SendHalf::on_lane(sender), answering)
+    }
+}
+
+/// A lane that is being answered on.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    returned: oneshot::Receiver<(Lane, End)>,
+    peer: PeerId,
+    decoder: FrameDecoder,
+    seat: Seat<PeerId>,
+}
+
+impl Answering {
+    /// Ends the stream when its sender has, and gives the lane back; `None` when it broke.
+    pub(crate) async fn over(self) -> Option<ServedLane> {
+        let (mut lane, end) = self.returned.await.ok()?;
+        let ended = timeout(limits::PROGRESS_TIMEOUT, lane.send_end(end)).await;
+        ended.ok()?.ok()?;
+        Some(ServedLane {
+            peer: self.peer,
+            lane,
+            decoder: self.decoder,
+            seat: self.seat,
+        })
+    }
+}
+
+/// The sending end of a stream; dropped before [`end`](Self::end) it closes the lane.
+#[derive(Debug)]
+pub(in crate::transport) struct LaneSender {
+    lane: Lane,
+    back: oneshot::Sender<(Lane, End)>,
+}
+
+impl LaneSender {
+    /// Sends bytes; waits for room. A lane on which this was cancelled is broken.
+    pub(in crate::transport) async fn send(&mut self, data: &[u8]) -> Result<(), WireError> {
+        self.lane
+            .send_record(data)
+            .await
+            .map_err(|error| broken(&error))
+    }
+
+    /// Gives the lane back to end its stream, broken if there is a code.
+    pub(in crate::transport) fn end(self, reset: Option<ResetCode>) {
+        let end = reset.map_or(End::Finished, |code| End::Reset { code: code as u32 });
+        // Whoever serves the lane may have been cancelled.
+        let _ = self.back.send((self.lane, end));
+    }
+}

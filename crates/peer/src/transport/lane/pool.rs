@@ -1,0 +1,266 @@
+//! The side that asks: the lanes to one peer.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use lanspread_proto::{PeerId, frame, limits};
+use rustls_pki_types::ServerName;
+use serde::Serialize;
+use tokio::{
+    io::BufReader,
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout},
+};
+use tokio_rustls::TlsConnector;
+
+use super::{End, Lane, READ_BYTES, Record, broken};
+use crate::transport::{error::WireError, identity::SERVER_NAME, stream::RecvHalf};
+
+/// As many requests of full size as one peer is ever asked at once. Half of what the other side allows: it may learn later
+/// than we that a lane is no more.
+pub(crate) const LANES_MAX: usize = limits::LANES_PER_PEER_MAX / 2;
+
+/// A LAN answers within milliseconds, and a request need not wait: until there is a lane it goes over QUIC.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A lane that nobody used for so long is not used again: the other side closes it soon.
+const IDLE_MAX: Duration = limits::LANE_IDLE_TIMEOUT.checked_div(3).unwrap();
+
+/// An answer that is given up after so long without a byte was not simply needed no more.
+const SILENT_AFTER: Duration = Duration::from_secs(2);
+
+/// The most that [`LaneAnswer::receive`] gives at once.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// The lanes to one peer, of which there are none until somebody asks. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Lanes(Arc<Way>);
+
+struct Way {
+    peer: PeerId,
+    connector: TlsConnector,
+    /// Where the peer listens for lanes, if it says so.
+    addr: OnceLock<SocketAddr>,
+    /// One for each lane that there may be.
+    places: Arc<Semaphore>,
+    idle: Mutex<Vec<(Held, Instant)>>,
+    /// Set when TCP does not get through or stops in the middle, for as long as the connection lasts.
+    given_up: AtomicBool,
+}
+
+/// A lane and its place.
+#[derive(Debug)]
+struct Held {
+    lane: Lane,
+    _place: OwnedSemaphorePermit,
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Way")
+            .field("addr", &self.addr)
+            .field("given_up", &self.given_up)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lanes {
+    /// None, until it is known where they lead.
+    pub(in crate::transport) fn new(peer: PeerId, connector: TlsConnector) -> Self {
+        Self(Arc::new(Way {
+            peer,
+            connector,
+            addr: OnceLock::new(),
+            places: Arc::new(Semaphore::new(LANES_MAX)),
+            idle: Mutex::default(),
+            given_up: AtomicBool::new(false),
+        }))
+    }
+
+    /// The peer listens for lanes at this address.
+    pub(crate) fn lead_to(&self, addr: SocketAddr) {
+        // The first introduction counts.
+        let _ = self.0.addr.set(addr);
+    }
+
+    /// Sends a request over an idle lane. `None` when there is none: then one is dialled for later, and this request
+    /// goes another way.
+    pub(crate) async fn request<T: Serialize + Sync>(
+        &self,
+        request: &T,
+    ) -> Result<Option<RecvHalf>, WireError> {
+        let Some(mut held) = self.take() else {
+            self.dial_for_later();
+            return Ok(None);
+        };
+        let frame = frame::encode(request)?;
+        let sent = timeout(limits::PROGRESS_TIMEOUT, held.lane.send(&frame)).await;
+        let answer = || LaneAnswer {
+            held: Some(held),
+            lanes: self.clone(),
+            left: 0,
+            heard: Instant::now(),
+        };
+        Ok(matches!(sent, Ok(Ok(()))).then(|| RecvHalf::on_lane(answer())))
+    }
+
+    /// Whether QUIC carries all from now on.
+    #[cfg(test)]
+    pub(crate) fn are_given_up(&self) -> bool {
+        self.0.given_up.load(Ordering::Relaxed)
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        LANES_MAX - self.0.places.available_permits()
+    }
+
+    /// An idle lane that is still alive.
+    fn take(&self) -> Option<Held> {
+        let mut idle = self.idle();
+        idle.retain(|(_, since)| since.elapsed() < IDLE_MAX);
+        while let Some((held, _)) = idle.pop() {
+            if held.lane.is_quiet() {
+                return Some(held);
+            }
+            // Not for its age: the other side wants no lanes from us.
+            self.give_up();
+        }
+        None
+    }
+
+    fn put(&self, held: Held) {
+        self.idle().push((held, Instant::now()));
+    }
+
+    fn dial_for_later(&self) {
+        let Some(addr) = self.0.addr.get().copied() else {
+            return;
+        };
+        if self.0.given_up.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(place) = self.0.places.clone().try_acquire_owned() else {
+            return;
+        };
+        let lanes = self.clone();
+        tokio::spawn(async move {
+            let dialled = timeout(DIAL_TIMEOUT, lanes.dial(addr)).await;
+            match dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(lane) => lanes.put(Held {
+                    lane,
+                    _place: place,
+                }),
+                Err(error) => {
+                    tracing::debug!(peer = %lanes.0.peer.short(), %addr, %error, "no lane to this peer; QUIC carries all");
+                    lanes.give_up();
+                }
+            }
+        });
+    }
+
+    async fn dial(&self, addr: SocketAddr) -> io::Result<Lane> {
+        let tcp = TcpStream::connect(addr).await?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
+        let buffered = BufReader::with_capacity(READ_BYTES, tcp);
+        let stream = self.0.connector.connect(name, buffered).await?;
+        let lane = Lane::new(stream.into());
+        if lane.peer() == Some(self.0.peer) {
+            Ok(lane)
+        } else {
+            Err(io::Error::other("another peer answered"))
+        }
+    }
+
+    /// From now on QUIC carries all.
+    fn give_up(&self) {
+        self.0.given_up.store(true, Ordering::Relaxed);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(Held, Instant)>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The answer that comes over a lane; dropped before its end it closes the lane, which tells the other side to stop.
+#[derive(Debug)]
+pub(in crate::transport) struct LaneAnswer {
+    /// Until the end has come.
+    held: Option<Held>,
+    lanes: Lanes,
+    /// What is still to come of the current record.
+    left: usize,
+    /// When something came last, at first when the request went out.
+    heard: Instant,
+}
+
+impl LaneAnswer {
+    /// Fills the start of `into`; 0 at the end.
+    pub(in crate::transport) async fn read(&mut self, into: &mut [u8]) -> Result<usize, WireError> {
+        self.begin_record().await?;
+        let Some(held) = &mut self.held else {
+            return Ok(0);
+        };
+        let most = into.len().min(self.left);
+        let read = held.lane.read(&mut into[..most]).await;
+        let read = read.map_err(|error| self.broken(&error))?;
+        (self.left, self.heard) = (self.left - read, Instant::now());
+        Ok(read)
+    }
+
+    /// The next bytes; `None` at the end.
+    pub(in crate::transport) async fn receive(&mut self) -> Result<Option<Bytes>, WireError> {
+        self.begin_record().await?;
+        let mut piece = BytesMut::zeroed(self.left.min(PIECE_BYTES));
+        let read = self.read(&mut piece).await?;
+        piece.truncate(read);
+        Ok((read > 0).then(|| piece.freeze()))
+    }
+
+    /// Makes sure that bytes of a record are next, or that the answer is over.
+    async fn begin_record(&mut self) -> Result<(), WireError> {
+        let Some(held) = self.held.as_mut().filter(|_| self.left == 0) else {
+            return Ok(());
+        };
+        let record = held.lane.next_record().await;
+        let end = match record.map_err(|error| self.broken(&error))? {
+            Record::Data { bytes } => {
+                self.left = bytes;
+                return Ok(());
+            }
+            Record::End(end) => end,
+        };
+        if let Some(held) = self.held.take() {
+            self.lanes.put(held);
+        }
+        match end {
+            End::Finished => Ok(()),
+            End::Reset { code } => Err(WireError::Reset { code: code.into() }),
+        }
+    }
+
+    fn broken(&self, error: &io::Error) -> WireError {
+        self.lanes.give_up();
+        broken(error)
+    }
+}
+
+impl Drop for LaneAnswer {
+    fn drop(&mut self) {
+        // Whoever gives up a silent answer may find that the next one is silent, too: something on the way stops TCP.
+        if self.held.is_some() && self.heard.elapsed() >= SILENT_AFTER {
+            self.lanes.give_up();
+        }
+    }
+}
