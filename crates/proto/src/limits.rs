@@ -96,7 +96,7 @@ pub const CONNECTIONS_MAX: usize = 512;
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 8;
 
 /// Lanes that one peer may have to us: twice the requests of full size that we ask one peer for at once.
-pub const LANES_PER_PEER_MAX: usize = 16;
+pub const LANES_PER_PEER_MAX: usize = 32;
 
 /// Handshakes in flight before a newcomer must first prove its address (QUIC Retry).
 pub const HANDSHAKES_IN_FLIGHT_MAX: usize = 64;
