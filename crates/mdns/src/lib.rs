@@ -63,6 +63,10 @@ pub trait Discovery: Send + Sync + 'static {
     /// when its reader fell too far behind (subscribe again), or after [`Discovery::withdraw`].
     fn sightings(&self) -> mpsc::Receiver<Sighting>;
 
+    /// Ends the subscription, and with it the traffic that listening costs, until the next
+    /// [`sightings`](Self::sightings). This peer is still announced, and seen by whoever listens.
+    fn rest(&self);
+
     /// Says goodbye and stops, within about a second. Again does nothing.
     ///
     /// # Errors

@@ -136,6 +136,12 @@ impl Discovery for MemoryDiscovery {
         receiver
     }
 
+    fn rest(&self) {
+        if let Some(member) = self.network.members().get_mut(&self.me) {
+            member.reader = None;
+        }
+    }
+
     fn withdraw(&self) -> Withdrawal<'_> {
         Box::pin(async {
             if self

@@ -124,6 +124,10 @@ impl Discovery for MdnsDiscovery {
         receiver
     }
 
+    fn rest(&self) {
+        self.reader.send_replace(None);
+    }
+
     fn withdraw(&self) -> Withdrawal<'_> {
         Box::pin(async {
             self.cancel.cancel();

@@ -273,16 +273,16 @@ impl Driver {
             .reader
             .clone_from(&self.readers.borrow_and_update());
         progress.pending = None;
-        progress.events = match &progress.reader {
-            Some(_) => Some(
-                session
-                    .daemon
-                    .browse(SERVICE_TYPE)
-                    .map_err(|error| error.to_string())?,
-            ),
-            None => None,
+        let done = if progress.reader.is_some() {
+            let events = session.daemon.browse(SERVICE_TYPE);
+            events.map(|events| progress.events = Some(events))
+        } else if progress.events.take().is_some() {
+            // Nobody listens: the daemon need not ask the LAN again and again whether all are still there.
+            session.daemon.stop_browse(SERVICE_TYPE)
+        } else {
+            Ok(())
         };
-        Ok(())
+        done.map_err(|error| error.to_string())
     }
 
     fn take(&mut self, event: Option<ServiceEvent>, progress: &mut Progress) -> Result<(), String> {

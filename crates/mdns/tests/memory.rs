@@ -118,3 +118,19 @@ async fn a_reader_that_falls_behind_is_cut_off_and_may_come_again() {
         (peer("a"), SIGHTINGS_QUEUE_MAX as u64)
     );
 }
+
+#[tokio::test]
+async fn who_rests_hears_nothing_and_is_seen() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (
+        network.join(peer("a"), here()),
+        network.join(peer("b"), here()),
+    );
+    let mut at_a = a.sightings();
+    a.rest();
+    assert_eq!(at_a.recv().await, None);
+    a.announce(announcement(1)).unwrap();
+    b.announce(announcement(2)).unwrap();
+    assert_eq!(seen(b.sightings().recv().await), (peer("a"), 1));
+    assert_eq!(seen(a.sightings().recv().await), (peer("b"), 2));
+}

@@ -160,3 +160,28 @@ fn without_a_runtime_it_does_not_start() {
     let refused = MdnsDiscovery::start(MdnsConfig::new(me));
     assert!(matches!(refused, Err(DiscoveryError::NoRuntime { .. })));
 }
+
+#[tokio::test]
+async fn who_rests_is_seen_and_hears_everybody_when_it_listens_again() {
+    let Ok(port) = multicast_port_on_loopback() else {
+        // The story above says so.
+        return;
+    };
+    let (a, b) = (start("a", port), start("b", port));
+    let [id_a, id_b] = ["a", "b"].map(|name| PeerId::new(Hash::of(name.as_bytes())));
+    a.announce(announcement(4_001, 1)).unwrap();
+    let mut at_a = a.sightings();
+    let mut at_b = b.sightings();
+    until(&mut at_b, |candidate| candidate.peer == id_a).await;
+    a.rest();
+    let ended = async { while at_a.recv().await.is_some() {} };
+    timeout(PATIENCE, ended)
+        .await
+        .expect("the subscription ends");
+    b.announce(announcement(4_002, 1)).unwrap();
+    let c = start("c", port);
+    let mut at_c = c.sightings();
+    until(&mut at_c, |candidate| candidate.peer == id_a).await;
+    let mut again = a.sightings();
+    until(&mut again, |candidate| candidate.peer == id_b).await;
+}

@@ -39,6 +39,7 @@ mod commands;
 mod config;
 mod context;
 mod download;
+mod ears;
 mod error;
 mod event;
 mod exchange;

@@ -27,6 +27,7 @@ use tokio::{
 
 use crate::{
     context::Context,
+    ears::{Change, Ears},
     error::{ErrorCode, OperationError},
     links::Serial,
     session::{SessionNews, Sessions},
@@ -89,6 +90,9 @@ struct Loop {
     with: Neighbours,
     candidates: CandidateTable,
     table: PeerTable,
+    ears: Ears,
+    /// While listening.
+    sightings: Option<mpsc::Receiver<Sighting>>,
     named: Vec<Named>,
     resolved: mpsc::Sender<(String, Vec<SocketAddr>)>,
     dialled: mpsc::Sender<Dialled>,
@@ -115,28 +119,27 @@ pub(crate) async fn run_peer_discovery(
     let mut state = Loop {
         candidates: CandidateTable::new(),
         table: PeerTable::new(&config),
+        ears: Ears::new(now),
+        sightings: None,
         named: named.collect(),
         resolved,
         dialled,
         with,
     };
-    let mut sightings = state
-        .with
-        .discovery
-        .as_ref()
-        .map(|discovery| discovery.sightings());
+    state.listen();
     let mut shown = state.with.context.shelf.shown();
     state.announce();
     let cancel = state.with.context.cancel.clone();
     loop {
         state.act();
+        state.adjust_ears();
         let deadline = state.next_deadline();
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),
-            sighting = next(&mut sightings) => match sighting {
+            sighting = next(&mut state.sightings) => match sighting {
                 Some(sighting) => state.sighted(sighting),
                 // Too far behind: everything that is present is told anew.
-                None => sightings = state.with.discovery.as_ref().map(|it| it.sightings()),
+                None => state.listen(),
             },
             Some(news) = news.recv() => state.take_news(news),
             Some(dialled) = dials.recv() => state.take_dialled(dialled),
@@ -169,6 +172,32 @@ async fn next(sightings: &mut Option<mpsc::Receiver<Sighting>>) -> Option<Sighti
 
 impl Loop {
     // # What is heard
+
+    fn listen(&mut self) {
+        let discovery = self.with.discovery.as_ref();
+        self.sightings = discovery.map(|discovery| discovery.sightings());
+    }
+
+    fn adjust_ears(&mut self) {
+        let connections = self.table.peers().count();
+        match self.ears.change(Instant::now(), connections) {
+            Some(Change::Rest) => {
+                tracing::debug!(
+                    connections,
+                    "nobody new: not listening for announcements any more"
+                );
+                self.sightings = None;
+                if let Some(discovery) = &self.with.discovery {
+                    discovery.rest();
+                }
+            }
+            Some(Change::Listen) => {
+                tracing::debug!(connections, "listening for announcements again");
+                self.listen();
+            }
+            None => {}
+        }
+    }
 
     fn sighted(&mut self, sighting: Sighting) {
         match sighting {
@@ -222,6 +251,7 @@ impl Loop {
                         reason: WhyGone::Closed,
                     });
                 }
+                self.ears.met_somebody(now);
                 let link = LinkId(serial.0);
                 let addr = Some(addr);
                 self.tell_table(&TableInput::Connected {

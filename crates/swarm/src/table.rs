@@ -159,7 +159,7 @@ pub enum TableAction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DropReason {
-    /// No sign of life within [`IDLE_TIMEOUT`](lanspread_proto::limits::IDLE_TIMEOUT).
+    /// No sign of life within [`IDLE_TIMEOUT`](lanspread_proto::limits::IDLE_TIMEOUT) of a ping.
     Silent,
     /// A better connection to the same peer exists: see [`keeps`].
     Duplicate,

@@ -1,6 +1,7 @@
 //! The peer table: dialling, liveness, pauses and duplicates, in virtual time.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -147,14 +148,15 @@ fn a_candidate_is_dialled_pinged_and_dropped_when_silent() {
         [(peer(1), Some(rtt))]
     );
 
-    story.pass(limits::IDLE_TIMEOUT, |_, _| None);
+    let silent_at = limits::KEEP_ALIVE + limits::IDLE_TIMEOUT;
+    story.pass(silent_at, |_, _| None);
     let pings = story
         .done
         .iter()
         .filter(|(_, done)| matches!(done, TableAction::Ping { .. }));
-    assert_eq!(pings.count(), 4, "{:?}", story.done);
+    assert_eq!(pings.count(), 5, "{:?}", story.done);
     let (at, last) = story.done.last().unwrap();
-    assert_eq!(*at, limits::IDLE_TIMEOUT);
+    assert_eq!(*at, silent_at);
     let reason = DropReason::Silent;
     assert_eq!(
         *last,
@@ -171,6 +173,61 @@ fn a_candidate_is_dialled_pinged_and_dropped_when_silent() {
         "{:?}",
         story.done
     );
+}
+
+#[test]
+fn a_large_room_costs_four_pings_a_second_and_a_hung_program_is_still_found() {
+    let mut story = Story::of(ME, 1);
+    let links: u64 = 100;
+    for link in 0..links {
+        let peer = u8::try_from(link).unwrap() + ME + 1;
+        story.feed(&connected(link, peer, peer.into(), false));
+    }
+    let hung = LinkId(7);
+    let pong = |action: &TableAction, hung: Option<LinkId>| match action {
+        TableAction::Ping { link } if Some(*link) != hung => Some(TableInput::Pong {
+            link: *link,
+            rtt: Duration::from_millis(2),
+        }),
+        _ => None,
+    };
+    for link in 0..links {
+        story.feed(&TableInput::Pong {
+            link: LinkId(link),
+            rtt: Duration::from_millis(2),
+        });
+    }
+    story.done.clear();
+    let turns = 4;
+    let turn = Duration::from_millis(250 * links);
+    story.pass(turn * turns, |_, action| pong(action, None));
+    let pinged: BTreeSet<LinkId> = story
+        .done
+        .iter()
+        .filter_map(|(_, done)| match done {
+            TableAction::Ping { link } => Some(*link),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(pinged.len() as u64, links);
+    assert_eq!(
+        story.done.len() as u64,
+        links * u64::from(turns),
+        "nothing but pings"
+    );
+    story.done.clear();
+    story.pass(turn + limits::IDLE_TIMEOUT, |_, action| {
+        pong(action, Some(hung))
+    });
+    let dropped: Vec<_> = story
+        .done
+        .iter()
+        .filter_map(|(_, done)| match done {
+            TableAction::Drop { link, reason, .. } => Some((*link, *reason)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(dropped, [(hung, DropReason::Silent)]);
 }
 
 #[test]

@@ -251,8 +251,9 @@ async fn authenticate(
         connection.close(CloseCode::WrongPeer.into());
         return Err(None);
     };
+    // One side is enough: the other one hears its packets, and it hears that they were received.
     connection
-        .keep_alive(true)
+        .keep_alive(dialled)
         .map_err(|error| Some(LinkClosed::of(error)))?;
     let (handle, acceptor) = connection.split();
     let streams = LinkStreams {

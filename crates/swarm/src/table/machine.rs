@@ -22,6 +22,11 @@ const DIALS_MAX: usize = limits::PEERS_MAX * 3 / 4;
 /// The time between two dials, so that a flood of false addresses costs a hundred packets a second.
 const DIAL_SPACING: Duration = Duration::from_millis(10);
 
+/// The time between two pings to anybody while all answer. In a large room each link has its turn less often: a machine
+/// that dies is noticed by the transport, pings find a program that hangs, and two hundred of them every few seconds
+/// would cost more than all else that an idle machine does.
+const PING_SPACING: Duration = Duration::from_millis(250);
+
 /// Who is out there: bounded, rate-limited, and patient with the unreachable.
 ///
 /// After each [`handle`](Self::handle) the driver drains [`poll_action`](Self::poll_action), and calls
@@ -41,18 +46,28 @@ struct Link {
     peer: PeerId,
     addr: Option<SocketAddr>,
     dialled: bool,
-    last_heard: Instant,
+    since: Instant,
     last_ping: Option<Instant>,
+    /// When the first of the pings went out that were not answered yet.
+    unanswered: Option<Instant>,
     rtt: Option<Duration>,
 }
 
 impl Link {
-    /// When it must be pinged or dropped.
-    fn due(&self) -> Instant {
-        let silent_at = self.last_heard + limits::IDLE_TIMEOUT;
-        self.last_ping.map_or(self.last_heard, |ping| {
-            (ping + limits::KEEP_ALIVE).min(silent_at)
-        })
+    /// When it must be pinged or dropped, if one that answers has its turn after `pause`.
+    fn due(&self, pause: Duration) -> Instant {
+        match (self.last_ping, self.unanswered) {
+            (None, _) => self.since,
+            (Some(ping), None) => ping + pause,
+            (Some(ping), Some(first)) => {
+                (ping + limits::KEEP_ALIVE).min(first + limits::IDLE_TIMEOUT)
+            }
+        }
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        self.unanswered
+            .is_some_and(|first| first + limits::IDLE_TIMEOUT <= now)
     }
 }
 
@@ -100,8 +115,8 @@ impl PeerTable {
             }
             TableInput::DialFailed { addr, reason } => self.failed(now, addr, reason),
             TableInput::Disconnected { link, reason } => self.disconnected(now, link, reason),
-            TableInput::Heard { link } => self.heard(now, link, None),
-            TableInput::Pong { link, rtt } => self.heard(now, link, Some(rtt)),
+            TableInput::Heard { link } => self.heard(link, None),
+            TableInput::Pong { link, rtt } => self.heard(link, Some(rtt)),
             TableInput::Tick => {}
         }
         self.watch_links(now);
@@ -117,7 +132,8 @@ impl PeerTable {
     /// When to send [`TableInput::Tick`], if nothing else comes before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let links = self.links.values().map(Link::due);
+        let pause = self.ping_pause();
+        let links = self.links.values().map(|link| link.due(pause));
         let dials = self
             .waiting()
             .map(|(_, contact)| contact.due())
@@ -320,8 +336,9 @@ impl PeerTable {
             peer,
             addr,
             dialled,
-            last_heard: now,
+            since: now,
             last_ping: None,
+            unanswered: None,
             rtt: None,
         };
         self.links.insert(id, link);
@@ -345,20 +362,27 @@ impl PeerTable {
         }
     }
 
-    fn heard(&mut self, now: Instant, id: LinkId, rtt: Option<Duration>) {
+    /// How long a link that answers is left alone.
+    fn ping_pause(&self) -> Duration {
+        let links = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
+        limits::KEEP_ALIVE.max(PING_SPACING.saturating_mul(links))
+    }
+
+    fn heard(&mut self, id: LinkId, rtt: Option<Duration>) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.last_heard = now;
+            link.unanswered = None;
             link.rtt = rtt.or(link.rtt);
         }
     }
 
     fn watch_links(&mut self, now: Instant) {
-        let mut silent = Vec::new();
+        let (pause, mut silent) = (self.ping_pause(), Vec::new());
         for (id, link) in &mut self.links {
-            if link.last_heard + limits::IDLE_TIMEOUT <= now {
+            if link.is_silent(now) {
                 silent.push((*id, link.peer));
-            } else if link.due() <= now {
+            } else if link.due(pause) <= now {
                 link.last_ping = Some(now);
+                link.unanswered.get_or_insert(now);
                 self.actions.push_back(TableAction::Ping { link: *id });
             }
         }
