@@ -14,6 +14,9 @@ use super::units;
 /// Rounds in which a change spreads to the ports beyond.
 const ROUNDS: usize = 3;
 
+/// Ports that a flow can go through: two hosts' and, between switches, two joints'.
+const WAY_MAX: usize = 4;
+
 /// A share that would grow by less than this part stays: nobody notices, and changes die out.
 const GROWTH_MIN: f64 = 0.02;
 
@@ -21,7 +24,7 @@ const GROWTH_MIN: f64 = 0.02;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PortId(u32);
 
-/// One flow of bytes through up to four ports.
+/// One flow of bytes through up to [`WAY_MAX`] ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TransferId(u32);
 
@@ -36,13 +39,38 @@ struct Port {
 
 #[derive(Debug)]
 struct Transfer {
-    ports: Vec<PortId>,
+    way: Way,
     /// Whom the flow belongs to.
     owner: u32,
     rate: f64,
     /// Bytes of the current piece that are still to come.
     left: f64,
     since: Duration,
+}
+
+/// The ports that a flow goes through.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    ports: [PortId; WAY_MAX],
+    count: u8,
+}
+
+impl Way {
+    fn new(ports: &[PortId]) -> Self {
+        let mut way = Self {
+            ports: [PortId(0); WAY_MAX],
+            count: 0,
+        };
+        for port in ports {
+            way.ports[usize::from(way.count)] = *port;
+            way.count += 1;
+        }
+        way
+    }
+
+    fn ports(&self) -> &[PortId] {
+        &self.ports[..usize::from(self.count)]
+    }
 }
 
 /// All ports and the transfers through them.
@@ -52,6 +80,8 @@ pub(super) struct Network {
     transfers: Vec<Transfer>,
     free: Vec<TransferId>,
     dirty: Vec<PortId>,
+    /// Room for [`fair_share`](Self::fair_share) to work in.
+    bounds: Vec<f64>,
 }
 
 impl Network {
@@ -76,7 +106,7 @@ impl Network {
         bytes: f64,
     ) -> TransferId {
         let transfer = Transfer {
-            ports: ports.to_vec(),
+            way: Way::new(ports),
             owner,
             rate: 0.0,
             left: bytes,
@@ -98,8 +128,8 @@ impl Network {
 
     /// Ends a flow.
     pub(super) fn stop(&mut self, id: TransferId) {
-        let transfer = &mut self.transfers[id.0 as usize];
-        for port in std::mem::take(&mut transfer.ports) {
+        let way = self.transfers[id.0 as usize].way;
+        for port in way.ports().iter().copied() {
             let transfers = &mut self.ports[port.0 as usize].transfers;
             if let Some(at) = transfers.iter().position(|other| *other == id) {
                 transfers.swap_remove(at);
@@ -181,8 +211,8 @@ impl Network {
     fn mark_beyond(&mut self, port: PortId) {
         for at in 0..self.ports[port.0 as usize].transfers.len() {
             let id = self.ports[port.0 as usize].transfers[at];
-            for step in 0..self.transfers[id.0 as usize].ports.len() {
-                let beyond = self.transfers[id.0 as usize].ports[step];
+            let way = self.transfers[id.0 as usize].way;
+            for beyond in way.ports().iter().copied() {
                 if beyond != port {
                     self.mark(beyond);
                 }
@@ -193,7 +223,11 @@ impl Network {
     /// The smallest share on a flow's way, but for one port.
     fn share_of(&self, id: TransferId, but: Option<PortId>) -> f64 {
         let transfer = &self.transfers[id.0 as usize];
-        let ports = transfer.ports.iter().filter(|port| Some(**port) != but);
+        let ports = transfer
+            .way
+            .ports()
+            .iter()
+            .filter(|port| Some(**port) != but);
         ports
             .map(|port| self.ports[port.0 as usize].share)
             .fold(f64::INFINITY, f64::min)
@@ -211,31 +245,40 @@ impl Network {
     }
 
     /// The share at which a port's transfers, bounded by the ports beyond, just fill it.
-    fn fair_share(&self, port: PortId) -> f64 {
+    fn fair_share(&mut self, port: PortId) -> f64 {
         let Port {
             capacity,
             ref transfers,
             ..
         } = self.ports[port.0 as usize];
-        let bounds = || transfers.iter().map(|id| self.share_of(*id, Some(port)));
-        let mut share = capacity / units::count(transfers.len().max(1));
-        loop {
-            let (mut bounded_bytes, mut bounded, mut widest) = (0.0, 0, 0.0_f64);
-            for bound in bounds().filter(|bound| *bound <= share) {
-                bounded_bytes += bound;
-                bounded += 1;
-                widest = widest.max(bound);
-            }
-            let rest = capacity - bounded_bytes;
-            if bounded == transfers.len() {
-                return widest + rest.max(0.0);
-            }
-            let next = rest / units::count(transfers.len() - bounded);
-            if next <= share * (1.0 + 1e-9) {
-                return next;
-            }
-            share = next;
+        let mut bounds = std::mem::take(&mut self.bounds);
+        bounds.clear();
+        bounds.extend(transfers.iter().map(|id| self.share_of(*id, Some(port))));
+        let share = fill(capacity, &bounds);
+        self.bounds = bounds;
+        share
+    }
+}
+
+/// The share at which transfers that are bounded like this just fill a capacity.
+fn fill(capacity: f64, bounds: &[f64]) -> f64 {
+    let mut share = capacity / units::count(bounds.len().max(1));
+    loop {
+        let (mut bounded_bytes, mut bounded, mut widest) = (0.0, 0, 0.0_f64);
+        for bound in bounds.iter().filter(|bound| **bound <= share) {
+            bounded_bytes += bound;
+            bounded += 1;
+            widest = widest.max(*bound);
         }
+        let rest = capacity - bounded_bytes;
+        if bounded == bounds.len() {
+            return widest + rest.max(0.0);
+        }
+        let next = rest / units::count(bounds.len() - bounded);
+        if next <= share * (1.0 + 1e-9) {
+            return next;
+        }
+        share = next;
     }
 }
 
@@ -319,7 +362,7 @@ mod tests {
                 network.settle(Duration::ZERO);
             }
             for id in alive {
-                let on_its_way = &network.transfers[id.0 as usize].ports;
+                let on_its_way = network.transfers[id.0 as usize].way.ports();
                 let fullest = on_its_way
                     .iter()
                     .map(|port| load(&network, *port))
