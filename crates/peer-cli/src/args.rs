@@ -148,7 +148,7 @@ pub(crate) struct Settings {
     #[arg(long, global = true, value_name = "NAME", env = "LANSPREAD_GROUP")]
     pub(crate) group: Option<GroupName>,
 
-    /// The UDP address to listen on [default: 0.0.0.0:27184, or any port if that one is taken]
+    /// The address to listen on, UDP and TCP [default: 0.0.0.0:27184, or any port if that one is taken]
     #[arg(long, global = true, value_name = "IP:PORT", env = "LANSPREAD_LISTEN")]
     pub(crate) listen: Option<SocketAddr>,
 

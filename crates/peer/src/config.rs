@@ -13,7 +13,7 @@ use lanspread_proto::{GroupName, limits};
 
 use crate::{game_db::PeerGameDB, party::Party};
 
-/// The UDP port that peers listen on unless told otherwise.
+/// The port that peers listen on unless told otherwise: UDP, and TCP for large runs.
 pub const DEFAULT_PORT: u16 = 27184;
 
 /// Runs from this size on go over TCP. A run is a quarter of a second at its receiver's rate, so these belong to wires with

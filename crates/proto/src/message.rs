@@ -149,7 +149,7 @@ pub struct Hello {
     /// What it can do beyond the protocol's version, like [`FEATURE_LANES`]; what a reader does not know is skipped.
     #[serde(default)]
     pub features: Vec<String>,
-    /// The UDP port that it listens on, at the address it calls from.
+    /// The UDP port that it listens on, and the TCP port with [`FEATURE_LANES`], at the address it calls from.
     pub listen_port: u16,
     /// Drawn at random when its process started: tells a restarted peer from the same one calling twice.
     pub incarnation: u64,

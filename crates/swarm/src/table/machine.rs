@@ -25,7 +25,7 @@ const DIAL_SPACING: Duration = Duration::from_millis(10);
 /// The time between two pings to anybody while all answer. In a large room each link has its turn less often: a machine
 /// that dies is noticed by the transport, pings find a program that hangs, and two hundred of them every few seconds
 /// would cost more than all else that an idle machine does.
-const PING_SPACING: Duration = Duration::from_millis(250);
+const PING_SPACING: Duration = Duration::from_millis(500);
 
 /// Who is out there: bounded, rate-limited, and patient with the unreachable.
 ///
