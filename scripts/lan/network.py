@@ -24,6 +24,9 @@ QUEUE_BYTES = 1024 * 1024
 
 # Link addresses that all hosts together know: 250 hosts that know each other. The system's own limit is 1024.
 NEIGHBOURS_MAX = 65536
+# Programs of one user that watch folders: one a host. The system's own limit is 128.
+WATCHERS_MAX = 1024
+INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 NEIGHBOUR_LIMITS = ("gc_thresh1", "gc_thresh2", "gc_thresh3")
 
 # Below 64 KiB a token bucket would have to cut what the kernel hands over in one piece.
@@ -113,11 +116,13 @@ def sweep() -> None:
 
 
 def make_room_for_neighbours() -> None:
-    """Lets the machine know more link addresses at once: its hosts share one table, and each knows all others."""
+    """Raises limits that all hosts share: link addresses, of which each knows all others', and programs that watch folders."""
     for limit in NEIGHBOUR_LIMITS:
         path = Path("/proc/sys/net/ipv4/neigh/default", limit)
         if path.exists() and int(path.read_text()) < NEIGHBOURS_MAX:
             path.write_text(f"{NEIGHBOURS_MAX}\n")
+    if INOTIFY_LIMIT.exists() and int(INOTIFY_LIMIT.read_text()) < WATCHERS_MAX:
+        INOTIFY_LIMIT.write_text(f"{WATCHERS_MAX}\n")
 
 
 def shape(namespace: str | None, device: str, mbit: int) -> None:

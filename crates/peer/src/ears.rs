@@ -2,7 +2,8 @@
 //!
 //! Listening costs: a machine that listens asks the LAN again and again whether all are still there, all answer, and all
 //! that listen look through everything that they have heard. In a room of two hundred that is most of what an idle
-//! machine does. Who is connected with many hears of others from them, and every newcomer listens itself and dials.
+//! machine does. So a machine that is connected with many rests, and asks one of them now and then whom they know: two that
+//! missed each other meet all the same. Every newcomer listens itself, and dials.
 
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,17 @@ const LISTENS_BELOW: usize = 24;
 /// Nobody new for this long: longer than the first questions of a newcomer take, which come 1, 2, 4 and 8 s apart.
 const QUIET: Duration = Duration::from_secs(20);
 
+/// A machine that rests asks one of its peers this often.
+const ASKS_EVERY: Duration = Duration::from_secs(30);
+
 /// Whether a machine listens for announcements.
 #[derive(Debug)]
 pub(crate) struct Ears {
     listening: bool,
     /// When somebody new came last, or listening began.
     stirred: Instant,
+    /// When it rests: since it asked last, or began to rest.
+    asked: Instant,
 }
 
 /// What to do now.
@@ -28,6 +34,8 @@ pub(crate) struct Ears {
 pub(crate) enum Change {
     Rest,
     Listen,
+    /// Ask somebody whom they know.
+    AskAround,
 }
 
 impl Ears {
@@ -36,6 +44,7 @@ impl Ears {
         Self {
             listening: true,
             stirred: now,
+            asked: now,
         }
     }
 
@@ -47,12 +56,18 @@ impl Ears {
     /// Whether something is to be changed, with so many connections; it is taken as done.
     pub(crate) fn change(&mut self, now: Instant, connections: usize) -> Option<Change> {
         let quiet = now.saturating_duration_since(self.stirred) >= QUIET;
+        let asks = now.saturating_duration_since(self.asked) >= ASKS_EVERY;
         let change = match self.listening {
             true if quiet && connections >= RESTS_WITH => Change::Rest,
             false if connections < LISTENS_BELOW => Change::Listen,
+            false if asks => Change::AskAround,
             _ => return None,
         };
-        (self.listening, self.stirred) = (change == Change::Listen, now);
+        match change {
+            Change::Rest => (self.listening, self.asked) = (false, now),
+            Change::Listen => (self.listening, self.stirred) = (true, now),
+            Change::AskAround => self.asked = now,
+        }
         Some(change)
     }
 }
@@ -75,6 +90,9 @@ mod tests {
         assert_eq!(ears.change(at(79), RESTS_WITH), None, "somebody just came");
         assert_eq!(ears.change(at(80), RESTS_WITH), Some(Change::Rest));
         assert_eq!(ears.change(at(81), 200), None);
+        assert_eq!(ears.change(at(110), 200), Some(Change::AskAround));
+        assert_eq!(ears.change(at(139), 200), None);
+        assert_eq!(ears.change(at(200), LISTENS_BELOW), Some(Change::AskAround));
         assert_eq!(ears.change(at(200), LISTENS_BELOW), None);
         assert_eq!(
             ears.change(at(201), LISTENS_BELOW - 1),

@@ -131,6 +131,13 @@ impl Links {
         self.lock().get(&peer).map(|entry| entry.link.clone())
     }
 
+    /// One connection, drawn at random.
+    pub(crate) fn any(&self) -> Option<Link> {
+        let table = self.lock();
+        let drawn = (!table.is_empty()).then(|| rand::random_range(0..table.len()))?;
+        table.values().nth(drawn).map(|entry| entry.link.clone())
+    }
+
     /// The connection of this serial, if it is still the one to its peer.
     pub(crate) fn by_serial(&self, serial: Serial) -> Option<Link> {
         self.lock()

@@ -195,6 +195,7 @@ impl Loop {
                 tracing::debug!(connections, "listening for announcements again");
                 self.listen();
             }
+            Some(Change::AskAround) => self.with.sessions.ask_around(),
             None => {}
         }
     }

@@ -93,6 +93,21 @@ impl Sessions {
         self.running.spawn(session.run(streams).instrument(span));
     }
 
+    /// Asks one peer, any, whom it knows; the answer comes as [`SessionNews::Heard`].
+    pub(crate) fn ask_around(&self) {
+        let Some(link) = self.context.links.any() else {
+            return;
+        };
+        let news = self.news.clone();
+        self.running.spawn(async move {
+            match ask::known_peers(&link).await {
+                // A closed channel means that the peer is shutting down.
+                Ok(peers) => drop(news.send(SessionNews::Heard(peers)).await),
+                Err(error) => tracing::debug!(peer = %link.peer.short(), %error, "nothing was heard of others"),
+            }
+        });
+    }
+
     /// Waits until every session has ended; no new one is waited for.
     pub(crate) async fn ended(&self) {
         self.running.close();
