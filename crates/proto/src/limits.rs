@@ -98,6 +98,9 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 8;
 /// Lanes that one peer may have to us: twice the requests of full size that we ask one peer for at once.
 pub const LANES_PER_PEER_MAX: usize = 32;
 
+/// Lanes from all peers together: each is a file descriptor and a few hundred KiB while it sends.
+pub const LANES_MAX: usize = 512;
+
 /// Handshakes in flight before a newcomer must first prove its address (QUIC Retry).
 pub const HANDSHAKES_IN_FLIGHT_MAX: usize = 64;
 

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{End, Lane, READ_BYTES, broken};
+use super::{End, Lane, broken};
 use crate::transport::{
     error::{ResetCode, WireError},
     seats::{Seat, Seats},
@@ -47,6 +47,8 @@ pub(crate) struct LaneListener {
 struct Acceptor {
     tls: TlsAcceptor,
     guests: Seats<PeerId>,
+    /// One for each lane that there may be.
+    places: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Acceptor {
@@ -71,6 +73,7 @@ pub(in crate::transport) fn bind(
         acceptor: Acceptor {
             tls: tls.into(),
             guests: Seats::default(),
+            places: Arc::new(Semaphore::new(limits::LANES_MAX)),
         },
         handshakes: Arc::new(Semaphore::new(limits::HANDSHAKES_IN_FLIGHT_MAX)),
         callers: Seats::default(),
@@ -121,10 +124,10 @@ pub(crate) struct LaneCaller {
 }
 
 impl LaneCaller {
-    /// The lane, once TLS is complete; `None` if that fails or the peer has enough lanes.
+    /// The lane, once TLS is complete; `None` if that fails, or the peer or all together have enough lanes.
     pub(crate) async fn authenticate(self) -> Option<ServedLane> {
         self.tcp.set_nodelay(true).ok()?;
-        let buffered = BufReader::with_capacity(READ_BYTES, self.tcp);
+        let buffered = BufReader::with_capacity(REQUEST_BYTES, self.tcp);
         let accepting = self.acceptor.tls.accept(buffered);
         let accepted = timeout(limits::HANDSHAKE_TIMEOUT, accepting).await;
         let lane = Lane::new(accepted.ok()?.ok()?.into());
@@ -133,11 +136,12 @@ impl LaneCaller {
             .acceptor
             .guests
             .take(peer, limits::LANES_PER_PEER_MAX)?;
+        let place = self.acceptor.places.clone().try_acquire_owned().ok()?;
         Some(ServedLane {
             peer,
             lane,
             decoder: FrameDecoder::new(),
-            seat,
+            held: (seat, place),
         })
     }
 }
@@ -149,8 +153,11 @@ pub(crate) struct ServedLane {
     pub(crate) peer: PeerId,
     lane: Lane,
     decoder: FrameDecoder,
-    seat: Seat<PeerId>,
+    held: Held,
 }
+
+/// What a lane takes up: a seat among its peer's, and a place among all.
+type Held = (Seat<PeerId>, OwnedSemaphorePermit);
 
 impl ServedLane {
     /// The next request; its first byte must come within [`limits::LANE_IDLE_TIMEOUT`], all of it within
@@ -178,14 +185,14 @@ impl ServedLane {
             peer,
             lane,
             decoder,
-            seat,
+            held,
         } = self;
         let sender = LaneSender { lane, back };
         let answering = Answering {
             returned,
             peer,
             decoder,
-            seat,
+            held,
         };
         (SendHalf::on_lane(sender), answering)
     }
@@ -197,7 +204,7 @@ pub(crate) struct Answering {
     returned: oneshot::Receiver<(Lane, End)>,
     peer: PeerId,
     decoder: FrameDecoder,
-    seat: Seat<PeerId>,
+    held: Held,
 }
 
 impl Answering {
@@ -210,7 +217,7 @@ impl Answering {
             peer: self.peer,
             lane,
             decoder: self.decoder,
-            seat: self.seat,
+            held: self.held,
         })
     }
 }
