@@ -92,6 +92,23 @@ async fn a_lane_carries_one_run_after_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_nobody_uses_is_closed() {
+    let (tree, wares) = game("doom", GAME_BYTES);
+    let peer = RealPeer::serving(&[&tree]).await;
+    let client = Adversary::new();
+    let (link, _streams) = linked(&client, &peer).await;
+    is_served_over(&link.lanes, &wares).await;
+    let closed = async {
+        while link.lanes.count() > 0 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, closed)
+        .await
+        .expect("it is closed in time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lane_carries_nothing_but_runs_and_stays_after_a_refusal() {
     let (tree, wares) = game("doom", GAME_BYTES);
     let peer = RealPeer::serving(&[&tree]).await;

@@ -13,7 +13,11 @@ use lanspread_proto::{
     message::{Answer, RefusalCode, Request},
 };
 use lanspread_swarm::{RequestId, RunFailure};
-use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -155,6 +159,8 @@ impl Receiver {
             Answer::Elsewhere { out } => {
                 let map = &self.partial.map;
                 check_runs(map.count(), &out)?;
+                // A lane whose answer was read to its end can be used again.
+                let _ = timeout(REPORT_INTERVAL, stream.read(&mut [0])).await;
                 let run = |(first, count)| map.check_run(first, count);
                 return Ok(Answered::Elsewhere(
                     out.into_iter().filter_map(run).collect(),

@@ -32,7 +32,9 @@ pub(crate) async fn run_lane_server(
         tokio::spawn(async move {
             let cancel = context.cancel.clone();
             let serving = async {
-                if let Some(lane) = caller.authenticate().await {
+                if let Some(lane) = caller.authenticate().await
+                    && context.links.get(lane.peer).is_some()
+                {
                     serve(&context, lane).await;
                 }
             };

@@ -50,8 +50,8 @@ impl SendHalf {
         self.bytes(frame::encode(message)?).await
     }
 
-    /// Queues raw bytes; waits for room, but not for a reader that has stopped reading. Not queued at
-    /// all when it is cancelled.
+    /// Queues raw bytes; waits for room, but not for a reader that has stopped reading. Of QUIC
+    /// not queued at all when it is cancelled; a lane is broken then.
     pub(crate) async fn bytes(&mut self, data: Bytes) -> Result<(), WireError> {
         let (what, after) = ("reader", limits::PROGRESS_TIMEOUT);
         let sending = async {

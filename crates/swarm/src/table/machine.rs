@@ -22,7 +22,7 @@ const DIALS_MAX: usize = limits::PEERS_MAX * 3 / 4;
 /// The time between two dials, so that a flood of false addresses costs a hundred packets a second.
 const DIAL_SPACING: Duration = Duration::from_millis(10);
 
-/// The time between two pings to anybody while all answer. In a large room each link has its turn less often: a machine
+/// The time between two pings to anybody, on average, while all answer. In a large room each link has its turn less often: a machine
 /// that dies is noticed by the transport, pings find a program that hangs, and two hundred of them every few seconds
 /// would cost more than all else that an idle machine does.
 const PING_SPACING: Duration = Duration::from_millis(500);

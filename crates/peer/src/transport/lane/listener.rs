@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncReadExt, BufReader},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -163,18 +163,27 @@ impl ServedLane {
     /// The next request; its first byte must come within [`limits::LANE_IDLE_TIMEOUT`], all of it within
     /// [`limits::WHOLE_FRAME_TIMEOUT`] after that. `None` when the other side has closed the lane.
     pub(crate) async fn request<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
-        let (what, mut after) = ("request", limits::LANE_IDLE_TIMEOUT);
+        let what = "request";
+        let mut after = if self.decoder.is_mid_frame() {
+            limits::WHOLE_FRAME_TIMEOUT
+        } else {
+            limits::LANE_IDLE_TIMEOUT
+        };
+        let mut deadline = Instant::now() + after;
         let mut piece = [0; REQUEST_BYTES];
         loop {
             if let Some(request) = self.decoder.next_message()? {
                 return Ok(Some(request));
             }
-            let read = timeout(after, self.lane.stream.read(&mut piece)).await;
+            let read = timeout_at(deadline, self.lane.stream.read(&mut piece)).await;
             match read.map_err(|_| WireError::Timeout { what, after })? {
                 Ok(0) | Err(_) => return Ok(None),
                 Ok(read) => self.decoder.push(&piece[..read]),
             }
-            after = limits::WHOLE_FRAME_TIMEOUT;
+            if after == limits::LANE_IDLE_TIMEOUT {
+                after = limits::WHOLE_FRAME_TIMEOUT;
+                deadline = Instant::now() + after;
+            }
         }
     }
 

@@ -3,10 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -18,7 +15,7 @@ use tokio::{
     io::BufReader,
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
 
@@ -52,9 +49,24 @@ struct Way {
     addr: OnceLock<SocketAddr>,
     /// One for each lane that there may be.
     places: Arc<Semaphore>,
-    idle: Mutex<Vec<(Held, Instant)>>,
+    pool: Mutex<Pool>,
+}
+
+/// What nobody uses now.
+#[derive(Debug, Default)]
+struct Pool {
+    idle: Vec<(Held, Instant)>,
     /// Set when TCP does not get through or stops in the middle, for as long as the connection lasts.
-    given_up: AtomicBool,
+    given_up: bool,
+    /// Whether somebody comes to close what is idle for too long.
+    is_swept: bool,
+}
+
+impl Pool {
+    fn sweep(&mut self) {
+        self.idle.retain(|(_, since)| since.elapsed() < IDLE_MAX);
+        self.is_swept = !self.idle.is_empty();
+    }
 }
 
 /// A lane and its place.
@@ -68,7 +80,7 @@ impl std::fmt::Debug for Way {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Way")
             .field("addr", &self.addr)
-            .field("given_up", &self.given_up)
+            .field("pool", &self.pool)
             .finish_non_exhaustive()
     }
 }
@@ -81,8 +93,7 @@ impl Lanes {
             connector,
             addr: OnceLock::new(),
             places: Arc::new(Semaphore::new(LANES_MAX)),
-            idle: Mutex::default(),
-            given_up: AtomicBool::new(false),
+            pool: Mutex::default(),
         }))
     }
 
@@ -103,20 +114,22 @@ impl Lanes {
             return Ok(None);
         };
         let frame = frame::encode(request)?;
-        let sent = timeout(limits::PROGRESS_TIMEOUT, held.lane.send(&frame)).await;
-        let answer = || LaneAnswer {
+        let Ok(Ok(())) = timeout(DIAL_TIMEOUT, held.lane.send(&frame)).await else {
+            self.give_up();
+            return Ok(None);
+        };
+        Ok(Some(RecvHalf::on_lane(LaneAnswer {
             held: Some(held),
             lanes: self.clone(),
             left: 0,
-            heard: Instant::now(),
-        };
-        Ok(matches!(sent, Ok(Ok(()))).then(|| RecvHalf::on_lane(answer())))
+            waiting: None,
+        })))
     }
 
     /// Whether QUIC carries all from now on.
     #[cfg(test)]
     pub(crate) fn are_given_up(&self) -> bool {
-        self.0.given_up.load(Ordering::Relaxed)
+        self.pool().given_up
     }
 
     /// How many there are.
@@ -127,27 +140,34 @@ impl Lanes {
 
     /// An idle lane that is still alive.
     fn take(&self) -> Option<Held> {
-        let mut idle = self.idle();
-        idle.retain(|(_, since)| since.elapsed() < IDLE_MAX);
-        while let Some((held, _)) = idle.pop() {
-            if held.lane.is_quiet() {
-                return Some(held);
-            }
-            // Not for its age: the other side wants no lanes from us.
-            self.give_up();
+        let mut pool = self.pool();
+        pool.idle.retain(|(_, since)| since.elapsed() < IDLE_MAX);
+        let (held, _) = pool.idle.pop()?;
+        if held.lane.is_quiet() {
+            return Some(held);
         }
+        // Not for its age: the other side wants no lanes from us.
+        drop(pool);
+        self.give_up();
         None
     }
 
     fn put(&self, held: Held) {
-        self.idle().push((held, Instant::now()));
+        let mut pool = self.pool();
+        if pool.given_up {
+            return;
+        }
+        pool.idle.push((held, Instant::now()));
+        if !std::mem::replace(&mut pool.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(&self.0)));
+        }
     }
 
     fn dial_for_later(&self) {
         let Some(addr) = self.0.addr.get().copied() else {
             return;
         };
-        if self.0.given_up.load(Ordering::Relaxed) {
+        if self.pool().given_up {
             return;
         }
         let Ok(place) = self.0.places.clone().try_acquire_owned() else {
@@ -185,11 +205,26 @@ impl Lanes {
 
     /// From now on QUIC carries all.
     fn give_up(&self) {
-        self.0.given_up.store(true, Ordering::Relaxed);
+        let mut pool = self.pool();
+        pool.given_up = true;
+        pool.idle.clear();
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<(Held, Instant)>> {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes lanes that nobody uses any more, until there is none.
+async fn sweep(way: Weak<Way>) {
+    loop {
+        sleep(IDLE_MAX).await;
+        let Some(way) = way.upgrade() else { return };
+        let mut pool = way.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.sweep();
+        if !pool.is_swept {
+            return;
+        }
     }
 }
 
@@ -201,13 +236,14 @@ pub(in crate::transport) struct LaneAnswer {
     lanes: Lanes,
     /// What is still to come of the current record.
     left: usize,
-    /// When something came last, at first when the request went out.
-    heard: Instant,
+    /// Since when its reader waits for bytes.
+    waiting: Option<Instant>,
 }
 
 impl LaneAnswer {
     /// Fills the start of `into`; 0 at the end.
     pub(in crate::transport) async fn read(&mut self, into: &mut [u8]) -> Result<usize, WireError> {
+        self.waiting.get_or_insert_with(Instant::now);
         self.begin_record().await?;
         let Some(held) = &mut self.held else {
             return Ok(0);
@@ -215,12 +251,13 @@ impl LaneAnswer {
         let most = into.len().min(self.left);
         let read = held.lane.read(&mut into[..most]).await;
         let read = read.map_err(|error| self.broken(&error))?;
-        (self.left, self.heard) = (self.left - read, Instant::now());
+        (self.left, self.waiting) = (self.left - read, None);
         Ok(read)
     }
 
     /// The next bytes; `None` at the end.
     pub(in crate::transport) async fn receive(&mut self) -> Result<Option<Bytes>, WireError> {
+        self.waiting.get_or_insert_with(Instant::now);
         self.begin_record().await?;
         let mut piece = BytesMut::zeroed(self.left.min(PIECE_BYTES));
         let read = self.read(&mut piece).await?;
@@ -259,7 +296,8 @@ impl LaneAnswer {
 impl Drop for LaneAnswer {
     fn drop(&mut self) {
         // Whoever gives up a silent answer may find that the next one is silent, too: something on the way stops TCP.
-        if self.held.is_some() && self.heard.elapsed() >= SILENT_AFTER {
+        let waited = self.waiting.map_or(Duration::ZERO, |since| since.elapsed());
+        if self.held.is_some() && waited >= SILENT_AFTER {
             self.lanes.give_up();
         }
     }
