@@ -24,10 +24,11 @@ QUEUE_BYTES = 1024 * 1024
 
 # Link addresses that all hosts together know: 250 hosts that know each other. The system's own limit is 1024.
 NEIGHBOURS_MAX = 65536
+NEIGHBOUR_LIMITS = ("gc_thresh1", "gc_thresh2", "gc_thresh3")
+
 # Programs of one user that watch folders: one a host. The system's own limit is 128.
 WATCHERS_MAX = 1024
 INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
-NEIGHBOUR_LIMITS = ("gc_thresh1", "gc_thresh2", "gc_thresh3")
 
 # Below 64 KiB a token bucket would have to cut what the kernel hands over in one piece.
 BURST_BYTES_MIN = 64 * 1024

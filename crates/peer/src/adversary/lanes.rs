@@ -22,7 +22,7 @@ use super::{
     liar::{Lies, RunLie},
 };
 use crate::{
-    DownloadRequest, session,
+    session,
     transport::{LANES_MAX, Lanes, Link, LinkStreams, RecvHalf, WireError},
 };
 
@@ -267,10 +267,7 @@ async fn fetch(sources: &[SocketAddr], wares: &Wares) -> RealPeer {
     })
     .await;
     receiver.sees(&wares.game, sources.len()).await;
-    let request = DownloadRequest::latest(wares.game.clone());
-    let download = receiver.handle.download(request).await.unwrap();
-    let done = timeout(DEADLINE, download).await.expect("an end in time");
-    done.unwrap();
+    receiver.fetch(wares, DEADLINE).await.unwrap();
     receiver
 }
 

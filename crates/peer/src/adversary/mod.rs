@@ -36,7 +36,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::{
-    PeerConfig, PeerRuntimeHandle, Services,
+    DownloadRequest, OperationError, PeerConfig, PeerRuntimeHandle, Services,
     party::Party,
     session, start_peer,
     transport::{Endpoint, EndpointConfig, Identity, Incoming, Link, LinkStreams, WireError},
@@ -166,6 +166,14 @@ impl RealPeer {
         let served = timeout(HONEST_DEADLINE, served).await;
         let served = served.expect("an honest client is served in time");
         assert!(served.unwrap() == wares.run(0, 1), "the chunk differs");
+    }
+
+    /// Downloads `wares`; the end, whichever, must come in time.
+    async fn fetch(&self, wares: &Wares, deadline: Duration) -> Result<(), OperationError> {
+        let request = DownloadRequest::latest(wares.game.clone());
+        let download = self.handle.download(request).await.unwrap();
+        let ended = timeout(deadline, download).await;
+        ended.expect("the download ends in time").map(drop)
     }
 
     /// Waits until this many peers offer `game`.

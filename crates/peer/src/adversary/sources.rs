@@ -3,13 +3,13 @@
 use std::{fmt::Debug, time::Duration};
 
 use lanspread_proto::message::Push;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::task::JoinSet;
 
 use super::{
     MIB, PATIENCE, RealPeer, framed, game,
     liar::{ExchangeLie, Liar, Lies, RunLie, announcing},
 };
-use crate::{DownloadRequest, ErrorCode};
+use crate::ErrorCode;
 
 /// A stalled run goes elsewhere after 10 s; the rest is a busy machine.
 const DEADLINE: Duration = Duration::from_secs(25);
@@ -24,11 +24,8 @@ async fn fetched_beside(lie: impl Debug, lies: impl FnOnce(Lies) -> Lies) -> Lia
     let liar = lies(Lies::none(&wares)).tell();
     let receiver = RealPeer::knowing([liar.addr, honest.addr()]).await;
     receiver.sees(&wares.game, 2).await;
-    let request = DownloadRequest::latest(wares.game.clone());
-    let download = receiver.handle.download(request).await.unwrap();
-    let done = timeout(DEADLINE, download).await;
-    done.unwrap_or_else(|_| panic!("{lie:?} holds the download up"))
-        .unwrap_or_else(|error| panic!("{lie:?} fails the download: {error:?}"));
+    let fetched = receiver.fetch(&wares, DEADLINE).await;
+    fetched.unwrap_or_else(|error| panic!("{lie:?} fails the download: {error:?}"));
     tree.assert_in(&receiver.game_dir());
     receiver.handle.shutdown().await;
     liar
@@ -91,9 +88,7 @@ async fn a_source_that_claims_chunks_it_lacks_is_left_alone() {
         .tell();
     let receiver = RealPeer::knowing([liar.addr, honest.addr()]).await;
     receiver.sees(&wares.game, 2).await;
-    let request = DownloadRequest::latest(wares.game.clone());
-    let download = receiver.handle.download(request).await.unwrap();
-    timeout(DEADLINE, download).await.unwrap().unwrap();
+    receiver.fetch(&wares, DEADLINE).await.unwrap();
     tree.assert_in(&receiver.game_dir());
 }
 
@@ -120,9 +115,7 @@ async fn with_liars_alone_a_download_fails_and_leaves_no_sentinel() {
         let liar = Lies::none(&wares).runs(lie).tell();
         let receiver = RealPeer::knowing([liar.addr]).await;
         receiver.sees(&wares.game, 1).await;
-        let request = DownloadRequest::latest(wares.game.clone());
-        let download = receiver.handle.download(request).await.unwrap();
-        let error = timeout(PATIENCE, download).await.unwrap().unwrap_err();
+        let error = receiver.fetch(&wares, PATIENCE).await.unwrap_err();
         assert_eq!(error.code(), code, "{lie:?}: {error:?}");
         assert!(!receiver.game_dir().join("doom/version.ini").exists());
     }

@@ -243,7 +243,6 @@ pub(in crate::transport) struct LaneAnswer {
 impl LaneAnswer {
     /// Fills the start of `into`; 0 at the end.
     pub(in crate::transport) async fn read(&mut self, into: &mut [u8]) -> Result<usize, WireError> {
-        self.waiting.get_or_insert_with(Instant::now);
         self.begin_record().await?;
         let Some(held) = &mut self.held else {
             return Ok(0);
@@ -257,7 +256,6 @@ impl LaneAnswer {
 
     /// The next bytes; `None` at the end.
     pub(in crate::transport) async fn receive(&mut self) -> Result<Option<Bytes>, WireError> {
-        self.waiting.get_or_insert_with(Instant::now);
         self.begin_record().await?;
         let mut piece = BytesMut::zeroed(self.left.min(PIECE_BYTES));
         let read = self.read(&mut piece).await?;
@@ -267,6 +265,7 @@ impl LaneAnswer {
 
     /// Makes sure that bytes of a record are next, or that the answer is over.
     async fn begin_record(&mut self) -> Result<(), WireError> {
+        self.waiting.get_or_insert_with(Instant::now);
         let Some(held) = self.held.as_mut().filter(|_| self.left == 0) else {
             return Ok(());
         };
