@@ -11,6 +11,7 @@ use std::{
 
 use lanspread_proto::{PeerId, message::Hello};
 use lanspread_swarm::keeps;
+use tokio::{sync::Notify, time::timeout};
 
 use crate::transport::{CloseCode, Link};
 
@@ -27,6 +28,8 @@ pub(crate) struct Links {
     us: PeerId,
     table: Arc<Mutex<HashMap<PeerId, Entry>>>,
     serials: Arc<AtomicU64>,
+    /// Wakes who waits for a peer to come in.
+    admitted: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -60,6 +63,7 @@ impl Links {
             us,
             table: Arc::default(),
             serials: Arc::default(),
+            admitted: Arc::default(),
         }
     }
 
@@ -87,6 +91,7 @@ impl Links {
         let Some(other) = table.get(&link.peer) else {
             table.insert(link.peer, entry);
             entered();
+            self.admitted.notify_waiters();
             return Admitted::Joined(serial);
         };
         let rank = |entry: &Entry| (entry.link.dialled == keeps(self.us, link.peer), entry.call);
@@ -129,6 +134,20 @@ impl Links {
 
     pub(crate) fn get(&self, peer: PeerId) -> Option<Link> {
         self.lock().get(&peer).map(|entry| entry.link.clone())
+    }
+
+    /// Whether this peer is connected within so long.
+    pub(crate) async fn is_in_within(&self, peer: PeerId, longest: Duration) -> bool {
+        let coming = async {
+            loop {
+                let admitted = self.admitted.notified();
+                if self.get(peer).is_some() {
+                    return;
+                }
+                admitted.await;
+            }
+        };
+        timeout(longest, coming).await.is_ok()
     }
 
     /// One connection, drawn at random.

@@ -92,6 +92,17 @@ async fn a_lane_carries_one_run_after_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lane_may_be_there_before_its_link() {
+    let (tree, wares) = game("doom", GAME_BYTES);
+    let peer = RealPeer::serving(&[&tree]).await;
+    let client = Adversary::new();
+    let lanes = client.endpoint.lanes_to(peer.handle.id(), peer.addr());
+    let mut answer = ask_over(&lanes, &run_of(&wares)).await.unwrap();
+    let (_link, _streams) = linked(&client, &peer).await;
+    session::answer(&mut answer).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lane_that_nobody_uses_is_closed() {
     let (tree, wares) = game("doom", GAME_BYTES);
     let peer = RealPeer::serving(&[&tree]).await;

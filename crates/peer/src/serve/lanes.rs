@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use lanspread_proto::{
-    PeerId,
+    PeerId, limits,
     message::{RefusalCode, Request},
 };
 use tokio::sync::Mutex;
@@ -32,8 +32,12 @@ pub(crate) async fn run_lane_server(
         tokio::spawn(async move {
             let cancel = context.cancel.clone();
             let serving = async {
+                // A peer whose introduction was just answered may be faster here than its link.
                 if let Some(lane) = caller.authenticate().await
-                    && context.links.get(lane.peer).is_some()
+                    && context
+                        .links
+                        .is_in_within(lane.peer, limits::FIRST_FRAME_TIMEOUT)
+                        .await
                 {
                     serve(&context, lane).await;
                 }
