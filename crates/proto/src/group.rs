@@ -8,7 +8,7 @@ use crate::limits;
 
 /// What the machines at one switch are told to be called together: 1 to [`limits::GROUP_NAME_BYTES_MAX`] bytes without
 /// control characters or spaces at either end. Two names are one group if they are the same text.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupName(Arc<str>);
 
 /// Why a text does not name a group.

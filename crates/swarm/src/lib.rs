@@ -14,8 +14,9 @@
 //! * Every neighbour that has something to offer is asked. Asking some of many at random was worse (30 receivers of
 //!   1 GiB at 1 Gbit/s: 1.63 floors instead of 1.09), since some were then asked by many and others by nobody. So the
 //!   bound is on *mutual* neighbours, as many for everybody ([`Mesh`]): 200 receivers of 50 GiB take 1.03 floors with 16.
-//! * Who is told of a thin link ([`Input::Group`]) leaves what no near peer has to the member whose turn it is: four
-//!   switches of 50 with 2 GiB each then take 1.16 floors instead of 2.95, and 1.45 copies over a joint instead of 6.7.
+//! * Who is told of a thin link ([`Input::Groups`]) leaves what no near peer has to the member whose turn it is, and
+//!   what no group has fetched yet to the group whose share it is: four switches of 50 with 2 GiB each then take 1.20
+//!   floors instead of 2.95, and at most 1.4 copies over a joint either way instead of 6.7.
 //! * A source sends each byte once before any twice: it refuses what it has sent to another while two
 //!   or more are being sent what nobody had ([`FirstCopies`], [`RunFailure::Elsewhere`]), and says what
 //!   is out ([`Input::Expected`]). Eight receivers of 256 MiB at 100 Mbit/s, five seeds: at worst 1.04 floors,
@@ -50,4 +51,6 @@ pub use table::{
     DropReason, LinkId, PeerTable, TableAction, TableConfig, TableInput, Whereabouts, WhyGone,
     keeps,
 };
-pub use words::{Action, Holding, Input, PlanConfig, PlanFailure, Progress, RequestId, RunFailure};
+pub use words::{
+    Action, Holding, Input, Member, PlanConfig, PlanFailure, Progress, RequestId, RunFailure,
+};

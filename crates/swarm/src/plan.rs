@@ -142,11 +142,7 @@ impl Plan {
             Input::PeerJoined { peer, has } => self.peer_joined(now, peer, has),
             Input::PeerGained { peer, chunks } => self.peer_gained(now, peer, &chunks),
             Input::PeerLeft { peer } => self.peer_left(now, peer),
-            Input::Group {
-                me,
-                members,
-                wanting,
-            } => self.grouped(now, me, members, wanting),
+            Input::Groups { me, ours, members } => self.grouped(now, me, &ours, &members),
             Input::Expected { chunks } => self.others_fetch(now, &chunks),
             Input::RoundTrip { peer, rtt } => {
                 if let Some(peer) = self.peers.get_mut(&peer) {

@@ -2,7 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lanspread_proto::{ChunkIndex, ChunkMap, ChunkRun, ChunkSet, PeerId, limits};
+use lanspread_proto::{ChunkIndex, ChunkMap, ChunkRun, ChunkSet, GroupName, PeerId, limits};
+
+/// Somebody who has some of the payload or wants it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// Who.
+    pub peer: PeerId,
+    /// The group that it says it is in.
+    pub group: Option<GroupName>,
+    /// Whether it lacks something, or did until lately.
+    pub lacks_some: bool,
+}
 
 /// What a plan is made from.
 #[derive(Debug, Clone)]
@@ -67,15 +78,15 @@ pub enum Input {
         /// Who.
         peer: PeerId,
     },
-    /// The hosts on our side of a thin link; all others are beyond it, and each chunk is fetched from there by one
-    /// member. Said anew when that changes; until it is said, everybody is near.
-    Group {
+    /// Which hosts thin links part from ours: those of other groups. Across them each chunk is fetched by one member.
+    /// Said anew when that changes; until it is said, everybody is near.
+    Groups {
         /// Ourselves.
         me: PeerId,
-        /// Who is on our side, ourselves or not.
-        members: Vec<PeerId>,
-        /// Those of them that lack something, or did until lately; ourselves or not.
-        wanting: Vec<PeerId>,
+        /// The group that we are in.
+        ours: GroupName,
+        /// All who have some of the payload or want it, ourselves or not.
+        members: Arc<[Member]>,
     },
     /// Others are fetching these chunks now, so that somebody will soon have them: they are as good as
     /// held by one peer more. Forgotten after a while.

@@ -164,6 +164,25 @@ fn a_group_fetches_little_more_than_one_copy_across_a_thin_link() {
 }
 
 #[test]
+fn a_source_sends_little_more_than_one_copy_to_three_other_groups() {
+    let mut scenario = Scenario::new(1, 40, 1024 * MIB, 1_000 * MBIT);
+    scenario.room.switches = 4;
+    scenario.room.joint = 1_000 * MBIT;
+    scenario.room.groups = true;
+    let report = simulate(&scenario);
+    let most = report
+        .joints
+        .iter()
+        .map(|joint| joint.outward.max(joint.inward));
+    let most = most.fold(0.0, f64::max);
+    assert!(
+        most < 1.5 && report.floors() < 1.6,
+        "{most:.2} copies over a joint, {:.3} floors",
+        report.floors()
+    );
+}
+
+#[test]
 fn the_drawing_has_the_curve_and_a_title_that_is_text() {
     let report = simulate(&Scenario::new(1, 2, 8 * MIB, 100 * MBIT));
     let drawing = report.svg("a < b");

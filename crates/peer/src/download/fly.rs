@@ -10,7 +10,7 @@ use lanspread_disk::RealDisk;
 use lanspread_install::DownloadTransaction;
 use lanspread_proto::{ChunkRun, ChunkSet, ManifestId, PeerId};
 use lanspread_swarm::{
-    Action, Holding, Input, Plan, PlanConfig, PlanFailure, RequestId, RunFailure,
+    Action, Holding, Input, Member, Plan, PlanConfig, PlanFailure, RequestId, RunFailure,
 };
 use tokio::{
     sync::{broadcast, mpsc},
@@ -62,7 +62,7 @@ pub(super) async fn fly(
         requests: HashMap::new(),
         tracker: DownloadProgressTracker::new(),
         holders: HashSet::new(),
-        group: Vec::new(),
+        members: Arc::default(),
         contributors: HashSet::new(),
         suspects: HashSet::new(),
         stalled: false,
@@ -94,8 +94,8 @@ struct Flight<'a> {
     tracker: DownloadProgressTracker,
     /// The peers that the plan knows.
     holders: HashSet<PeerId>,
-    /// The peers at our switch that offer the payload, and whether they lack something of it, as the plan was told.
-    group: Vec<(PeerId, bool)>,
+    /// Who offers the payload at which switch, as the plan was told.
+    members: Arc<[Member]>,
     /// The peers that sent at least one good chunk.
     contributors: HashSet<PeerId>,
     /// The peers that sent at least one wrong chunk.
@@ -240,25 +240,28 @@ impl Flight<'_> {
         self.look_at_group();
     }
 
-    /// Tells the plan who is at our switch, if the operator says who is.
+    /// Tells the plan who is at which switch, if the operator says where we are.
     fn look_at_group(&mut self) {
         let context = &self.download.context;
-        if context.group.is_none() {
+        let Some(ours) = context.group.clone() else {
             return;
-        }
+        };
         let holders = context.game_db.holders(self.manifest).into_iter();
-        let near = holders.filter(|(peer, _)| context.is_near(*peer));
-        let mut group: Vec<_> = near.map(|(peer, held)| (peer, held != Held::All)).collect();
-        group.sort_unstable();
-        if group != self.group {
-            let lacking = group.iter().filter(|(_, lacks)| *lacks);
-            let input = Input::Group {
+        let mut members: Vec<_> = holders
+            .map(|(peer, held)| Member {
+                peer,
+                group: context.game_db.group_of(peer),
+                lacks_some: held != Held::All,
+            })
+            .collect();
+        members.sort_unstable();
+        if *members != *self.members {
+            self.members = members.into();
+            self.handle(Input::Groups {
                 me: context.id,
-                members: group.iter().map(|(peer, _)| *peer).collect(),
-                wanting: lacking.map(|(peer, _)| *peer).collect(),
-            };
-            self.group = group;
-            self.handle(input);
+                ours,
+                members: self.members.clone(),
+            });
         }
     }
 

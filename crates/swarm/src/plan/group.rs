@@ -1,18 +1,22 @@
 //! Groups: hosts that a thin link parts from the others fetch each chunk across it once.
 //!
-//! It is one member's turn, changing twice a second, to fetch four chunks from afar; the others wait until they appear
-//! near. When nothing at all has come for a while, anybody may fetch anything.
+//! It is one member's turn, changing twice a second, to fetch a share of four chunks from afar; the others wait until
+//! they appear near. Nor does every group fetch a share from where all of it is: the groups that lack it stand in a
+//! row, another for each share, and only the first fetches there, the others from those before them. So the link of
+//! the group with the source carries little more than one copy out, too. When nothing at all has come for a while,
+//! anybody may fetch anything.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use fixedbitset::FixedBitSet;
-use lanspread_proto::PeerId;
+use lanspread_proto::{GroupName, PeerId};
 
 use super::Plan;
-use crate::pick::Held;
+use crate::{pick::Held, words::Member};
 
 /// When nothing has come for so long, the rule that one member fetches is off until something appears near. From afar
 /// one helps, in the end, only to save more than this.
@@ -32,6 +36,8 @@ pub(super) struct Group {
     wanting: Vec<PeerId>,
     /// The chunks that are ours to fetch from afar.
     ours: FixedBitSet,
+    /// The chunks that our group may fetch from somebody far; any from those who are not here.
+    from: BTreeMap<PeerId, Arc<FixedBitSet>>,
     turn: u32,
     turn_ends: Instant,
     /// Whether patience is at an end.
@@ -54,19 +60,64 @@ impl Group {
     }
 }
 
+/// The chunks that the group `ours` may fetch from each member of another one, of `count`.
+fn rows(ours: &GroupName, members: &[Member], count: usize) -> BTreeMap<PeerId, Arc<FixedBitSet>> {
+    let named = |member: &Member| member.group.clone();
+    let complete = members.iter().filter(|member| !member.lacks_some);
+    let origins: BTreeSet<Option<GroupName>> = complete.map(named).collect();
+    let lacking: BTreeSet<GroupName> = members
+        .iter()
+        .filter_map(named)
+        .chain([ours.clone()])
+        .filter(|group| !origins.contains(&Some(group.clone())))
+        .collect();
+    let places = lacking.len();
+    let place = |group: &GroupName| lacking.iter().position(|other| other == group);
+    let Some(our_place) = place(ours).filter(|_| !origins.is_empty()) else {
+        return BTreeMap::new();
+    };
+    // The row begins one place later for each share.
+    let rank = |place: usize, share: usize| (place + share) % places;
+    let shares = |may: &dyn Fn(usize) -> bool| {
+        let mut chunks = FixedBitSet::with_capacity(count);
+        for share in (0..count.div_ceil(SHARE_CHUNKS)).filter(|share| may(*share)) {
+            let first = share * SHARE_CHUNKS;
+            chunks.insert_range(first..count.min(first + SHARE_CHUNKS));
+        }
+        Arc::new(chunks)
+    };
+    let first_ones = shares(&|share| rank(our_place, share) == 0);
+    let after: Vec<_> = (0..places)
+        .map(|theirs| shares(&|share| rank(theirs, share) < rank(our_place, share)))
+        .collect();
+    let may = |member: &Member| match &member.group {
+        group if origins.contains(group) => Some((member.peer, first_ones.clone())),
+        Some(group) => Some((member.peer, after[place(group)?].clone())),
+        None => None,
+    };
+    members.iter().filter_map(may).collect()
+}
+
 impl Plan {
     pub(super) fn grouped(
         &mut self,
         now: Instant,
         me: PeerId,
-        members: Vec<PeerId>,
-        wanting: Vec<PeerId>,
+        ours: &GroupName,
+        members: &[Member],
     ) {
+        let near = || {
+            let is_near = |member: &&Member| member.group.as_ref() == Some(ours);
+            members.iter().filter(is_near)
+        };
+        let wanting = near().filter(|member| member.lacks_some);
+        let count = self.stored.capacity();
         let mut group = Group {
             me,
-            near: members.into_iter().collect(),
-            wanting,
-            ours: FixedBitSet::with_capacity(self.stored.capacity()),
+            near: near().map(|member| member.peer).collect(),
+            wanting: wanting.map(|member| member.peer).collect(),
+            ours: FixedBitSet::with_capacity(count),
+            from: rows(ours, members, count),
             turn: 0,
             turn_ends: now + TURN,
             is_open: false,
@@ -124,6 +175,9 @@ impl Plan {
         }
         if !group.is_open {
             offer.intersect_with(&group.ours);
+            if let Some(from) = group.from.get(&id) {
+                offer.intersect_with(from);
+            }
             for near in group.near.iter().filter_map(|near| self.peers.get(near)) {
                 match &near.held {
                     Held::Everything => offer.clear(),
@@ -151,4 +205,65 @@ fn weight(share: usize, turn: u32, member: PeerId) -> u64 {
         mixed = (mixed ^ (mixed >> shift)).wrapping_mul(factor);
     }
     mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use lanspread_proto::Hash;
+
+    use super::*;
+
+    const COUNT: usize = 4 * SHARE_CHUNKS * 3 + 1;
+
+    /// One member of each group; the first of them has everything. The last one is in no group.
+    fn room(groups: &[GroupName]) -> Vec<Member> {
+        let group_of = |at: usize| groups.get(at).cloned();
+        let at = 0..=groups.len();
+        at.map(|at| Member {
+            peer: PeerId::new(Hash::of(&[u8::try_from(at).unwrap()])),
+            group: group_of(at),
+            lacks_some: at > 0,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn one_group_fetches_a_chunk_from_the_origin_and_the_others_from_those_before_them() {
+        let groups: Vec<GroupName> = ["hall", "bar", "attic", "cellar"]
+            .map(|name| name.parse().unwrap())
+            .to_vec();
+        let members = room(&groups);
+        let all = |ours: &GroupName| rows(ours, &members, COUNT);
+        let may = |ours: &GroupName, from: usize, chunk: usize| {
+            all(ours)[&members[from].peer].contains(chunk)
+        };
+        let mut firsts = [0; 4];
+        for chunk in 0..COUNT {
+            let first: Vec<usize> = (1..4).filter(|at| may(&groups[*at], 0, chunk)).collect();
+            assert_eq!(first.len(), 1, "chunk {chunk}");
+            firsts[first[0]] += 1;
+            // Of two that lack it, one fetches from the other, and somebody from the first.
+            for (one, other) in [(1, 2), (2, 3), (3, 1)] {
+                assert_ne!(
+                    may(&groups[one], other, chunk),
+                    may(&groups[other], one, chunk)
+                );
+                assert!(!may(&groups[first[0]], other, chunk) || other == first[0]);
+            }
+        }
+        assert_eq!(firsts[1..].iter().max(), Some(&(COUNT / 3 + 1)));
+        assert!(
+            all(&groups[1]).len() == 4,
+            "who is in no group is not in it"
+        );
+    }
+
+    #[test]
+    fn without_somebody_who_has_everything_any_group_fetches_from_any() {
+        let groups: Vec<GroupName> = ["hall", "bar"].map(|name| name.parse().unwrap()).to_vec();
+        let members = room(&groups);
+        assert!(rows(&groups[1], &members[1..], COUNT).is_empty());
+        // Nor is there a rule for those who have everything in their own group.
+        assert!(rows(&groups[0], &members, COUNT).is_empty());
+    }
 }

@@ -1,8 +1,6 @@
 //! Who comes and goes, who knows whom, and who exchanges chunks with whom.
 
-use std::{collections::BTreeSet, time::Duration};
-
-use lanspread_proto::PeerId;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{
     events::Event,
@@ -11,7 +9,7 @@ use super::{
     topology,
     world::{SOURCE, World},
 };
-use crate::{Holding, Input, Mesh, MeshAction, MeshConfig, MeshInput, Plan, PlanConfig};
+use crate::{Holding, Input, Member, Mesh, MeshAction, MeshConfig, MeshInput, Plan, PlanConfig};
 
 impl World<'_> {
     // # Coming and going
@@ -63,32 +61,32 @@ impl World<'_> {
             }
         }
         self.drain(host);
-        self.tell_groups(self.hosts[at].switch);
+        self.tell_groups();
     }
 
-    /// All plans at a switch are told who is there.
-    fn tell_groups(&mut self, switch: usize) {
-        if !self.scenario.room.groups {
+    /// All plans are told who is where.
+    fn tell_groups(&mut self) {
+        if !self.scenario.room.groups || self.trunks.is_empty() {
             return;
         }
-        let here = |host: &&super::host::Host| host.switch == switch && host.present;
-        let members = self.hosts.iter().filter(here);
-        let members: Vec<u32> = members.map(|host| host_of(host.id)).collect();
-        let wants = |host: &&u32| self.hosts[**host as usize].plan.is_some();
-        let wanting: Vec<u32> = members.iter().filter(wants).copied().collect();
-        let ids = |of: &[u32]| {
-            of.iter()
-                .map(|host| self.hosts[*host as usize].id)
-                .collect()
-        };
-        let (members, wanting_ids): (Vec<PeerId>, Vec<PeerId>) = (ids(&members), ids(&wanting));
-        for host in wanting {
-            let input = Input::Group {
-                me: self.hosts[host as usize].id,
-                members: members.clone(),
-                wanting: wanting_ids.clone(),
-            };
-            self.feed(host, input);
+        let here = self.hosts.iter().filter(|host| host.present);
+        let members: Arc<[Member]> = here
+            .map(|host| Member {
+                peer: host.id,
+                group: Some(self.trunks[host.switch].name.clone()),
+                lacks_some: host.plan.is_some(),
+            })
+            .collect();
+        for at in 0..self.hosts.len() {
+            let host = &self.hosts[at];
+            if host.present && host.plan.is_some() {
+                let input = Input::Groups {
+                    me: host.id,
+                    ours: self.trunks[host.switch].name.clone(),
+                    members: members.clone(),
+                };
+                self.feed(host_of(host.id), input);
+            }
         }
     }
 
@@ -108,7 +106,7 @@ impl World<'_> {
         }
         self.hosts[at].plan = None;
         self.hosts[at].wakes_at = None;
-        self.tell_groups(self.hosts[at].switch);
+        self.tell_groups();
     }
 
     fn those_there(&self, host: u32) -> Vec<u32> {
@@ -137,6 +135,7 @@ impl World<'_> {
         for other in self.those_there(host) {
             self.tell_known(other, host);
         }
+        self.tell_groups();
     }
 
     /// A message reaches a host, unless its sender is gone since.

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lanspread_proto::{ChunkMap, ChunkRun, ChunkSet};
+use lanspread_proto::{ChunkMap, ChunkRun, ChunkSet, GroupName};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
@@ -33,7 +33,8 @@ const SAMPLES: u32 = 50;
 const SAMPLES_APART: Duration = Duration::from_millis(10);
 
 /// The link between one switch and the core.
-struct Trunk {
+pub(super) struct Trunk {
+    pub(super) name: GroupName,
     outward: PortId,
     inward: PortId,
     outward_bytes: u64,
@@ -51,7 +52,7 @@ pub(super) struct World<'s> {
     pub(super) network: Network,
     pub(super) hosts: Vec<Host>,
     pub(super) wires: Vec<Wire>,
-    trunks: Vec<Trunk>,
+    pub(super) trunks: Vec<Trunk>,
     settles: bool,
     /// Receivers that are waited for.
     awaited: usize,
@@ -88,9 +89,10 @@ impl<'s> World<'s> {
             trace: DefaultHasher::new(),
         };
         if scenario.room.switches > 1 {
-            for _ in 0..scenario.room.switches {
+            for number in 1..=scenario.room.switches {
                 let joint = scenario.payload_rate(scenario.room.joint);
                 let trunk = Trunk {
+                    name: format!("switch {number}").parse().expect("a short text"),
                     outward: world.network.port(joint),
                     inward: world.network.port(joint),
                     outward_bytes: 0,

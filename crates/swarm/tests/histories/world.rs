@@ -11,7 +11,7 @@ use std::{
 
 use lanspread_proto::{ChunkIndex, ChunkMap, ChunkRun, ChunkSet, Hash, PeerId};
 use lanspread_swarm::{
-    Action, Holding, Input, Plan, PlanConfig, PlanFailure, RequestId, RunFailure,
+    Action, Holding, Input, Member, Plan, PlanConfig, PlanFailure, RequestId, RunFailure,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -241,13 +241,16 @@ impl World {
     /// Those who lack something are told to be there, whether they are or not.
     fn tell_group(&mut self, dst: usize) {
         let groups = self.groups;
-        let group = (0..self.hosts.len()).filter(|host| host % groups == dst % groups);
-        let group: Vec<&Host> = group.map(|host| &self.hosts[host]).collect();
-        let wanting = group.iter().filter(|host| host.plan.is_some());
-        let input = Input::Group {
+        let group_of = |at: usize| format!("group {}", at % groups).parse().ok();
+        let members = self.hosts.iter().enumerate().map(|(at, host)| Member {
+            peer: host.id,
+            group: group_of(at),
+            lacks_some: host.plan.is_some(),
+        });
+        let input = Input::Groups {
             me: self.hosts[dst].id,
-            members: group.iter().map(|host| host.id).collect(),
-            wanting: wanting.map(|host| host.id).collect(),
+            ours: group_of(dst).expect("the name is short"),
+            members: members.collect(),
         };
         if groups > 1 {
             self.feed(dst, input);
