@@ -32,6 +32,7 @@
 
 #[cfg(test)]
 mod adversary;
+mod blocking;
 mod buffers;
 mod choice;
 mod command;

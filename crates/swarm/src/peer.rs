@@ -36,6 +36,10 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Requests to one peer; half of the streams that it admits, the others are for control and reserve.
 const REQUESTS_MAX: u32 = 16;
 
+/// What one peer still has to send when it is asked for more is at most this: four runs at once keep a source of 1 GB/s
+/// busy, and of more the receiver's caches hold less.
+const WINDOW_MAX: u64 = 3 * limits::RUN_BYTES_MAX;
+
 /// What a peer is taken for until it is measured, in bytes per second.
 const RATE_UNKNOWN: u64 = 1024 * 1024;
 
@@ -107,7 +111,7 @@ impl Peer {
         match self.rate.bytes_per_second() {
             None => self.requests < FIRST_REQUESTS,
             Some(rate) => {
-                let window = bytes_in(rate, self.rtt + QUEUE_TIME);
+                let window = bytes_in(rate, self.rtt + QUEUE_TIME).min(WINDOW_MAX);
                 self.requests == 0
                     || (self.requests < REQUESTS_MAX && self.outstanding_bytes <= window)
             }
@@ -199,7 +203,7 @@ mod tests {
             (10, 2, 312_500),
             (100, 2, 3_125_000),
             (1_000, 4, limits::RUN_BYTES_MAX),
-            (5_000, 16, limits::RUN_BYTES_MAX),
+            (5_000, 4, limits::RUN_BYTES_MAX),
         ];
         for (mbit, requests, run) in cases {
             assert_eq!(

@@ -1,8 +1,8 @@
 //! One request for one run: receives it, verifies each chunk, writes it, and reports.
 //!
-//! Bytes are gathered into batches of about a MiB, many small files or one chunk of a large one; a batch
-//! is hashed and written on a blocking thread while the next one arrives. A request's batches are
-//! written one after another; several requests write at the same time.
+//! Bytes are gathered into batches of about a MiB, many small files or one chunk of a large one; a batch is hashed and
+//! written as soon as it is there, while the transport receives the next one. A request's batches are written one after
+//! another; several requests write at the same time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,12 +15,12 @@ use lanspread_proto::{
 use lanspread_swarm::{RequestId, RunFailure};
 use tokio::{
     sync::mpsc,
-    task::JoinHandle,
     time::{Instant, timeout},
 };
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    blocking,
     buffers::{Buffer, Room},
     context::Context,
     session::{answer, check_runs, request, request_bulk},
@@ -28,10 +28,10 @@ use crate::{
     transport::{Link, RecvHalf, ResetCode, WireError},
 };
 
-/// Arrived bytes are reported in steps of this size …
-const REPORT_BYTES: u64 = 128 * 1024;
+/// Arrived bytes are reported in steps of at least this size; see [`report_bytes`].
+const REPORT_BYTES_MIN: u64 = 128 * 1024;
 
-/// … or this often: a slow peer is alive.
+/// They are reported this often at least: a slow peer is alive.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a request tells its driver.
@@ -177,18 +177,21 @@ impl Receiver {
             unreported: 0,
             reported: Instant::now(),
         };
-        let mut writing: Option<JoinHandle<()>> = None;
+        let report_bytes = report_bytes(expected);
         for chunks in self.batches(run) {
             let mut batch = self.empty_batch(chunks).await;
-            self.fill(id, &mut incoming, &mut batch).await?;
-            finished(writing.take()).await;
-            let receiver = self.clone();
-            writing = Some(
-                self.tasks
-                    .spawn_blocking(move || receiver.store(id, &batch)),
-            );
+            self.fill(id, &mut incoming, &mut batch, report_bytes)
+                .await?;
+            let (receiver, under_way) = (self.clone(), self.tasks.token());
+            let stored = blocking::on_the_spot(move || {
+                receiver.store(id, &batch);
+                drop(under_way);
+            });
+            if let Err(panicked) = stored.await {
+                // Nothing was reported, and the chunks are asked for again.
+                tracing::error!(%panicked, "a write ended abnormally");
+            }
         }
-        finished(writing).await;
         incoming.end().await?;
         Ok(Answered::Run)
     }
@@ -241,6 +244,7 @@ impl Receiver {
         id: RequestId,
         incoming: &mut Incoming,
         batch: &mut Batch,
+        report_bytes: u64,
     ) -> Result<(), WireError> {
         let mut rest = batch.data.as_mut();
         while !rest.is_empty() {
@@ -250,7 +254,7 @@ impl Receiver {
             rest = &mut rest[read..];
             incoming.unreported += bytes;
             let overdue = incoming.reported.elapsed() >= REPORT_INTERVAL;
-            if overdue || incoming.unreported >= REPORT_BYTES {
+            if overdue || incoming.unreported >= report_bytes {
                 incoming.reported = Instant::now();
                 self.context
                     .ledger
@@ -303,14 +307,10 @@ impl Receiver {
     }
 }
 
-/// Waits for a write. One that panicked has reported nothing, and its chunks are asked for again.
-async fn finished(write: Option<JoinHandle<()>>) {
-    if let Some(Err(panic)) = match write {
-        Some(write) => Some(write.await),
-        None => None,
-    } {
-        tracing::error!(%panic, "a write ended abnormally");
-    }
+/// In which steps the arrived bytes of a run are reported. A run is a quarter of a second at its peer's rate, so that
+/// each of its peers wakes the driver some sixty times in a second.
+fn report_bytes(run_bytes: u64) -> u64 {
+    (run_bytes / 16).max(REPORT_BYTES_MIN)
 }
 
 fn failure_of(error: &WireError) -> RunFailure {

@@ -1,6 +1,6 @@
 //! Answers that carry payload: runs of chunks and whole files.
 //!
-//! Pieces are read on blocking threads, at most half of [`limits::BUFFERED_BYTES_MAX`] of them at a time
+//! Pieces are read, at most half of [`limits::BUFFERED_BYTES_MAX`] of them at a time
 //! over all transfers, and sent as they are. A file that is no longer what was hashed resets the
 //! stream with `game_changed`.
 
@@ -17,6 +17,7 @@ use lanspread_proto::{
 
 use super::{firsts::SendingRun, no, refuse, reply};
 use crate::{
+    blocking,
     buffers::Buffer,
     context::{Context, PIECE_BYTES},
     shelf::Partial,
@@ -150,7 +151,7 @@ async fn send_portion(
         context.upload.pass(piece_bytes).await;
         let reading = source.clone();
         let buffer = context.serving_buffers.buffer(buffer_bytes);
-        let read = tokio::task::spawn_blocking(move || reading.read(&piece, buffer)).await;
+        let read = blocking::on_the_spot(move || reading.read(&piece, buffer)).await;
         match read {
             Ok(Ok(data)) => queue(&mut send, data, part_bytes).await?,
             Ok(Err(error)) => {
