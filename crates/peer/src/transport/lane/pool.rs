@@ -14,7 +14,7 @@ use serde::Serialize;
 use tokio::{
     io::BufReader,
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
@@ -26,8 +26,11 @@ use crate::transport::{error::WireError, identity::SERVER_NAME, stream::RecvHalf
 /// than we that a lane is no more.
 pub(crate) const LANES_MAX: usize = limits::LANES_PER_PEER_MAX / 2;
 
-/// A LAN answers within milliseconds, and a request need not wait: until there is a lane it goes over QUIC.
+/// A LAN answers within milliseconds.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A request waits for a new lane no longer than a run of this kind takes, and then goes over QUIC.
+const DIAL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A lane that nobody used for so long is not used again: the other side closes it soon.
 const IDLE_MAX: Duration = limits::LANE_IDLE_TIMEOUT.checked_div(3).unwrap();
@@ -103,14 +106,18 @@ impl Lanes {
         let _ = self.0.addr.set(addr);
     }
 
-    /// Sends a request over an idle lane. `None` when there is none: then one is dialled for later, and this request
-    /// goes another way.
+    /// Sends a request over a lane, an idle one or a new one. `None` when there is none soon: then this request goes another
+    /// way, and the lane that is dialled is for later ones.
     pub(crate) async fn request<T: Serialize + Sync>(
         &self,
         request: &T,
     ) -> Result<Option<RecvHalf>, WireError> {
-        let Some(mut held) = self.take() else {
-            self.dial_for_later();
+        let idle = self.take();
+        let held = match idle {
+            Some(held) => Some(held),
+            None => self.dialled_soon().await,
+        };
+        let Some(mut held) = held else {
             return Ok(None);
         };
         let frame = frame::encode(request)?;
@@ -163,30 +170,34 @@ impl Lanes {
         }
     }
 
-    fn dial_for_later(&self) {
-        let Some(addr) = self.0.addr.get().copied() else {
-            return;
-        };
+    /// A new lane, if it is there within [`DIAL_PATIENCE`]; if not, it joins the idle ones.
+    async fn dialled_soon(&self) -> Option<Held> {
+        let addr = self.0.addr.get().copied()?;
         if self.pool().given_up {
-            return;
+            return None;
         }
-        let Ok(place) = self.0.places.clone().try_acquire_owned() else {
-            return;
-        };
+        let place = self.0.places.clone().try_acquire_owned().ok()?;
+        let (asker, dialled) = oneshot::channel();
         let lanes = self.clone();
         tokio::spawn(async move {
             let dialled = timeout(DIAL_TIMEOUT, lanes.dial(addr)).await;
             match dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                Ok(lane) => lanes.put(Held {
-                    lane,
-                    _place: place,
-                }),
+                Ok(lane) => {
+                    let held = Held {
+                        lane,
+                        _place: place,
+                    };
+                    if let Err(not_awaited) = asker.send(held) {
+                        lanes.put(not_awaited);
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(peer = %lanes.0.peer.short(), %addr, %error, "no lane to this peer; QUIC carries all");
                     lanes.give_up();
                 }
             }
         });
+        timeout(DIAL_PATIENCE, dialled).await.ok()?.ok()
     }
 
     async fn dial(&self, addr: SocketAddr) -> io::Result<Lane> {
