@@ -3,10 +3,12 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
+    sync::Arc,
     time::Duration,
 };
 
 use lanspread_proto::{PeerId, limits};
+use rustls::ClientConfig;
 use s2n_quic::{
     Client, Connection, Server,
     client::Connect,
@@ -18,7 +20,6 @@ use tokio::{
     sync::mpsc,
     time::{Instant, interval, timeout},
 };
-use tokio_rustls::TlsConnector;
 
 use super::{
     error::{CloseCode, DialError, LinkClosed, TransportError, WireError},
@@ -76,14 +77,14 @@ pub(crate) struct EndpointConfig<'a> {
 /// The side that dials.
 pub(crate) struct Endpoint {
     client: Client,
-    lanes: TlsConnector,
+    lanes: Arc<ClientConfig>,
     listen: SocketAddr,
 }
 
 /// The side that is dialled.
 pub(crate) struct Incoming {
     server: Server,
-    lanes: TlsConnector,
+    lanes: Arc<ClientConfig>,
     listener: Option<LaneListener>,
     refused: Option<mpsc::Receiver<HandshakeRefused>>,
 }
@@ -104,7 +105,7 @@ impl Endpoint {
             counts,
             refused: report.clone(),
         };
-        let lanes = TlsConnector::from(tls.lane_client());
+        let lanes = tls.lane_client();
         let lane_server = tls.lane_server();
         let server = start_server(server_io, tls.clone(), doorkeeper, watcher)
             .map_err(|error| TransportError::Start(error.to_string()))?;
@@ -209,7 +210,7 @@ impl Incoming {
 /// A connection whose identity is still to be read; do that outside of the accept loop.
 pub(crate) struct Caller {
     connection: Connection,
-    lanes: TlsConnector,
+    lanes: Arc<ClientConfig>,
 }
 
 impl Caller {
@@ -225,7 +226,7 @@ impl Caller {
 /// Waits for the certificate. The error is how the connection ended, or `None` for no certificate.
 async fn authenticate(
     mut connection: Connection,
-    lanes: TlsConnector,
+    lanes: Arc<ClientConfig>,
     remote: SocketAddr,
     dialled: bool,
 ) -> Result<(Link, LinkStreams), Option<LinkClosed>> {

@@ -8,15 +8,16 @@ use std::{
 };
 
 use lanspread_proto::{PeerId, frame::FrameDecoder, limits};
-use rustls::ServerConfig;
+use rustls::{
+    ServerConfig,
+    quic::{ServerConnection, Version},
+};
 use serde::de::DeserializeOwned;
 use tokio::{
-    io::{AsyncReadExt, BufReader},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tokio_rustls::TlsAcceptor;
 
 use super::{End, Lane, broken};
 use crate::transport::{
@@ -45,7 +46,7 @@ pub(crate) struct LaneListener {
 
 #[derive(Clone)]
 struct Acceptor {
-    tls: TlsAcceptor,
+    tls: Arc<ServerConfig>,
     guests: Seats<PeerId>,
     /// One for each lane that there may be.
     places: Arc<Semaphore>,
@@ -71,7 +72,7 @@ pub(in crate::transport) fn bind(
     Ok(LaneListener {
         tcp: TcpListener::from_std(tcp)?,
         acceptor: Acceptor {
-            tls: tls.into(),
+            tls,
             guests: Seats::default(),
             places: Arc::new(Semaphore::new(limits::LANES_MAX)),
         },
@@ -124,14 +125,14 @@ pub(crate) struct LaneCaller {
 }
 
 impl LaneCaller {
-    /// The lane, once TLS is complete; `None` if that fails, or the peer or all together have enough lanes.
+    /// The lane, once the handshake is complete; `None` if that fails, or the peer or all together have enough lanes.
     pub(crate) async fn authenticate(self) -> Option<ServedLane> {
-        self.tcp.set_nodelay(true).ok()?;
-        let buffered = BufReader::with_capacity(REQUEST_BYTES, self.tcp);
-        let accepting = self.acceptor.tls.accept(buffered);
+        let tls = self.acceptor.tls.clone();
+        let handshake = ServerConnection::new(tls, Version::V1, Vec::new()).ok()?;
+        let accepting = Lane::establish(handshake.into(), self.tcp, REQUEST_BYTES);
         let accepted = timeout(limits::HANDSHAKE_TIMEOUT, accepting).await;
-        let lane = Lane::new(accepted.ok()?.ok()?.into());
-        let peer = lane.peer()?;
+        let lane = accepted.ok()?.ok()?;
+        let peer = lane.peer();
         let seat = self
             .acceptor
             .guests

@@ -1,8 +1,8 @@
 //! Lanes: TCP beside QUIC, for answers of many mebibytes over a wire that is faster than the processor.
 //!
 //! A system and its network card carry TCP in pieces of 64 KiB and more; QUIC's datagrams are handled by the program,
-//! ten at a time at best, and one by one on Windows and macOS. A lane has the TLS and the certificates of QUIC's
-//! connections and belongs to one of them: whoever has no link to us is not served. It carries streams one after
+//! ten at a time at best, and one by one on Windows and macOS. A lane has the cryptography and the certificates of QUIC's
+//! connections ([`secure`], [`seal`]) and belongs to one of them: whoever has no link to us is not served. It carries streams one after
 //! another. First the request, a frame; then the answer in *records*: four bytes of length, big endian, and so many
 //! bytes. The length 0 ends the stream, and [`RESET`] with four bytes of code ends it as broken; then the next request
 //! may come. A lane that ends anywhere else is broken. The dialling side has its lanes in [`Lanes`], the other side
@@ -10,18 +10,18 @@
 
 mod listener;
 mod pool;
+mod seal;
+mod secure;
 
 use std::io;
 
 use lanspread_proto::PeerId;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-};
-use tokio_rustls::TlsStream;
+use rustls::quic::Connection;
+use tokio::net::TcpStream;
 
 #[cfg(test)]
 pub(crate) use self::pool::LANES_MAX;
+use self::secure::SecureStream;
 pub(crate) use self::{
     listener::{LaneListener, ServedLane},
     pool::Lanes,
@@ -30,16 +30,7 @@ pub(super) use self::{
     listener::{LaneSender, bind},
     pool::LaneAnswer,
 };
-use super::{
-    error::{ResetCode, WireError},
-    identity,
-};
-
-/// What one system call may bring; TLS by itself asks for 4 KiB at a time.
-const READ_BYTES: usize = 256 * 1024;
-
-/// What may be encrypted ahead of the socket; with less, each system call takes less.
-const WRITE_BYTES: usize = 256 * 1024;
+use super::error::{ResetCode, WireError};
 
 /// The length that announces a reset.
 const RESET: u32 = u32::MAX;
@@ -66,35 +57,33 @@ fn broken(error: &io::Error) -> WireError {
     }
 }
 
-/// One connection whose TLS is complete.
+/// One connection whose handshake is complete.
 #[derive(Debug)]
 struct Lane {
-    stream: Box<TlsStream<BufReader<TcpStream>>>,
+    stream: Box<SecureStream>,
 }
 
 impl Lane {
-    fn new(mut stream: TlsStream<BufReader<TcpStream>>) -> Self {
-        match &mut stream {
-            TlsStream::Client(side) => side.get_mut().1.set_buffer_limit(Some(WRITE_BYTES)),
-            TlsStream::Server(side) => side.get_mut().1.set_buffer_limit(Some(WRITE_BYTES)),
-        }
-        Self {
+    /// Shakes hands; one system call will read up to `read_bytes`.
+    async fn establish(
+        handshake: Connection,
+        tcp: TcpStream,
+        read_bytes: usize,
+    ) -> io::Result<Self> {
+        let stream = SecureStream::establish(handshake, tcp, read_bytes).await?;
+        Ok(Self {
             stream: Box::new(stream),
-        }
+        })
     }
 
     /// Who is at the other end, by its certificate.
-    fn peer(&self) -> Option<PeerId> {
-        let certificates = self.stream.get_ref().1.peer_certificates()?;
-        identity::id_of_certificate(certificates.first()?)
+    fn peer(&self) -> PeerId {
+        self.stream.peer
     }
 
     /// Whether nothing has come over it, not even its end, that nobody has read.
     fn is_quiet(&self) -> bool {
-        let (buffered, _) = self.stream.get_ref();
-        let nothing = buffered.get_ref().try_read(&mut [0]);
-        let would_block = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        buffered.buffer().is_empty() && nothing.is_err_and(would_block)
+        self.stream.is_quiet()
     }
 
     /// Sends bytes outside of records.

@@ -9,17 +9,19 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use lanspread_proto::{PeerId, frame, limits};
+use rustls::{
+    ClientConfig,
+    quic::{ClientConnection, Version},
+};
 use rustls_pki_types::ServerName;
 use serde::Serialize;
 use tokio::{
-    io::BufReader,
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::{Instant, sleep, timeout},
 };
-use tokio_rustls::TlsConnector;
 
-use super::{End, Lane, READ_BYTES, Record, broken};
+use super::{End, Lane, Record, broken};
 use crate::transport::{error::WireError, identity::SERVER_NAME, stream::RecvHalf};
 
 /// As many requests of full size as one peer is ever asked at once. Half of what the other side allows: it may learn later
@@ -35,6 +37,9 @@ const DIAL_PATIENCE: Duration = Duration::from_millis(100);
 /// A lane that nobody used for so long is not used again: the other side closes it soon.
 const IDLE_MAX: Duration = limits::LANE_IDLE_TIMEOUT.checked_div(3).unwrap();
 
+/// What one system call may bring.
+const READ_BYTES: usize = 256 * 1024;
+
 /// An answer that is given up after so long without a byte was not simply needed no more.
 const SILENT_AFTER: Duration = Duration::from_secs(2);
 
@@ -47,7 +52,7 @@ pub(crate) struct Lanes(Arc<Way>);
 
 struct Way {
     peer: PeerId,
-    connector: TlsConnector,
+    tls: Arc<ClientConfig>,
     /// Where the peer listens for lanes, if it says so.
     addr: OnceLock<SocketAddr>,
     /// One for each lane that there may be.
@@ -90,10 +95,10 @@ impl std::fmt::Debug for Way {
 
 impl Lanes {
     /// None, until it is known where they lead.
-    pub(in crate::transport) fn new(peer: PeerId, connector: TlsConnector) -> Self {
+    pub(in crate::transport) fn new(peer: PeerId, tls: Arc<ClientConfig>) -> Self {
         Self(Arc::new(Way {
             peer,
-            connector,
+            tls,
             addr: OnceLock::new(),
             places: Arc::new(Semaphore::new(LANES_MAX)),
             pool: Mutex::default(),
@@ -202,12 +207,11 @@ impl Lanes {
 
     async fn dial(&self, addr: SocketAddr) -> io::Result<Lane> {
         let tcp = TcpStream::connect(addr).await?;
-        tcp.set_nodelay(true)?;
         let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
-        let buffered = BufReader::with_capacity(READ_BYTES, tcp);
-        let stream = self.0.connector.connect(name, buffered).await?;
-        let lane = Lane::new(stream.into());
-        if lane.peer() == Some(self.0.peer) {
+        let handshake = ClientConnection::new(self.0.tls.clone(), Version::V1, name, Vec::new());
+        let handshake = handshake.map_err(io::Error::other)?;
+        let lane = Lane::establish(handshake.into(), tcp, READ_BYTES).await?;
+        if lane.peer() == self.0.peer {
             Ok(lane)
         } else {
             Err(io::Error::other("another peer answered"))
