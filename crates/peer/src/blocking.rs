@@ -2,7 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::Semaphore,
+};
+
+/// So much of it is done at once: whatever is asked for on a disk that has to spin up first, the runtime keeps threads, of
+/// which it has some five hundred.
+static AT_ONCE: Semaphore = Semaphore::const_new(64);
 
 /// What was to be done panicked; the panic was told where panics are told.
 #[derive(Debug, thiserror::Error)]
@@ -13,10 +20,11 @@ pub(crate) struct Panicked;
 /// the same thread, while another one takes over the rest of what that thread had to do: a source that reads so takes 0.9
 /// CPU seconds for a GiB instead of 1.2. A runtime of one thread has no other, and gives the work to one for what blocks.
 ///
-/// A caller that is dropped does not end the work.
+/// A caller that is dropped does not end work that has begun.
 pub(crate) async fn on_the_spot<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Panicked> {
+    let _one = AT_ONCE.acquire().await.map_err(|_| Panicked)?;
     if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
         return tokio::task::spawn_blocking(work)
             .await

@@ -1,13 +1,31 @@
 //! A BLAKE3 hash as a value: 32 bytes, written as 64 lower-case hexadecimal digits.
 
-use std::{fmt, str::FromStr};
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// 32 bytes of BLAKE3 output.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hash(pub(crate) [u8; Self::LEN]);
+
+/// Byte by byte, as the text is ordered. Two hashes differ in their first bytes, which are compared as one number: rooms of
+/// thousands compare little else than the ids of peers.
+impl Ord for Hash {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.first()
+            .cmp(&other.first())
+            .then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Hash {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// A text that is not 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +36,13 @@ pub struct HashParseError {
 }
 
 impl Hash {
+    #[inline]
+    fn first(&self) -> u64 {
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.0[..8]);
+        u64::from_be_bytes(first)
+    }
+
     /// Bytes of a hash.
     pub const LEN: usize = 32;
 

@@ -36,7 +36,7 @@ pub(crate) async fn run_lane_server(
                 if let Some(lane) = caller.authenticate().await
                     && context
                         .links
-                        .is_in_within(lane.peer, limits::FIRST_FRAME_TIMEOUT)
+                        .is_in_within(lane.peer(), limits::FIRST_FRAME_TIMEOUT)
                         .await
                 {
                     serve(&context, lane).await;
@@ -52,7 +52,7 @@ pub(crate) async fn run_lane_server(
 
 /// Answers one request after another, for as long as the peer has a link to us.
 async fn serve(context: &Arc<Context>, mut lane: ServedLane) {
-    let peer = lane.peer;
+    let peer = lane.peer();
     loop {
         let request = match lane.request().await {
             Ok(Some(request)) => request,

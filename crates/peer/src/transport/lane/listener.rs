@@ -138,34 +138,45 @@ impl LaneCaller {
             .guests
             .take(peer, limits::LANES_PER_PEER_MAX)?;
         let place = self.acceptor.places.clone().try_acquire_owned().ok()?;
-        Some(ServedLane {
+        let asker = Asker {
             peer,
-            lane,
             decoder: FrameDecoder::new(),
-            held: (seat, place),
-        })
+            _seat: seat,
+            _place: place,
+        };
+        Some(ServedLane { lane, asker })
     }
 }
 
 /// A lane that somebody dialled, between two streams.
 #[derive(Debug)]
 pub(crate) struct ServedLane {
-    /// Who is at the other end, proved by its certificate.
-    pub(crate) peer: PeerId,
     lane: Lane,
-    decoder: FrameDecoder,
-    held: Held,
+    asker: Asker,
 }
 
-/// What a lane takes up: a seat among its peer's, and a place among all.
-type Held = (Seat<PeerId>, OwnedSemaphorePermit);
+/// Who asks over a lane, and what the lane takes up: a seat among its peer's, and a place among all.
+#[derive(Debug)]
+struct Asker {
+    peer: PeerId,
+    /// What came of the next request.
+    decoder: FrameDecoder,
+    _seat: Seat<PeerId>,
+    _place: OwnedSemaphorePermit,
+}
 
 impl ServedLane {
+    /// Who is at the other end, proved by its certificate.
+    pub(crate) fn peer(&self) -> PeerId {
+        self.asker.peer
+    }
+
     /// The next request; its first byte must come within [`limits::LANE_IDLE_TIMEOUT`], all of it within
     /// [`limits::WHOLE_FRAME_TIMEOUT`] after that. `None` when the other side has closed the lane.
     pub(crate) async fn request<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         let what = "request";
-        let mut after = if self.decoder.is_mid_frame() {
+        let decoder = &mut self.asker.decoder;
+        let mut after = if decoder.is_mid_frame() {
             limits::WHOLE_FRAME_TIMEOUT
         } else {
             limits::LANE_IDLE_TIMEOUT
@@ -173,13 +184,13 @@ impl ServedLane {
         let mut deadline = Instant::now() + after;
         let mut piece = [0; REQUEST_BYTES];
         loop {
-            if let Some(request) = self.decoder.next_message()? {
+            if let Some(request) = decoder.next_message()? {
                 return Ok(Some(request));
             }
             let read = timeout_at(deadline, self.lane.stream.read(&mut piece)).await;
             match read.map_err(|_| WireError::Timeout { what, after })? {
                 Ok(0) | Err(_) => return Ok(None),
-                Ok(read) => self.decoder.push(&piece[..read]),
+                Ok(read) => decoder.push(&piece[..read]),
             }
             if after == limits::LANE_IDLE_TIMEOUT {
                 after = limits::WHOLE_FRAME_TIMEOUT;
@@ -191,20 +202,9 @@ impl ServedLane {
     /// Where the answer goes, and what gives the lane back after it.
     pub(crate) fn answer(self) -> (SendHalf, Answering) {
         let (back, returned) = oneshot::channel();
-        let Self {
-            peer,
-            lane,
-            decoder,
-            held,
-        } = self;
+        let Self { lane, asker } = self;
         let sender = LaneSender { lane, back };
-        let answering = Answering {
-            returned,
-            peer,
-            decoder,
-            held,
-        };
-        (SendHalf::on_lane(sender), answering)
+        (SendHalf::on_lane(sender), Answering { returned, asker })
     }
 }
 
@@ -212,9 +212,7 @@ impl ServedLane {
 #[derive(Debug)]
 pub(crate) struct Answering {
     returned: oneshot::Receiver<(Lane, End)>,
-    peer: PeerId,
-    decoder: FrameDecoder,
-    held: Held,
+    asker: Asker,
 }
 
 impl Answering {
@@ -223,12 +221,8 @@ impl Answering {
         let (mut lane, end) = self.returned.await.ok()?;
         let ended = timeout(limits::PROGRESS_TIMEOUT, lane.send_end(end)).await;
         ended.ok()?.ok()?;
-        Some(ServedLane {
-            peer: self.peer,
-            lane,
-            decoder: self.decoder,
-            held: self.held,
-        })
+        let asker = self.asker;
+        Some(ServedLane { lane, asker })
     }
 }
 

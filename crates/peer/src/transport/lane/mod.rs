@@ -92,7 +92,7 @@ impl Lane {
         self.stream.flush().await
     }
 
-    /// Sends a record; waits for room.
+    /// Sends a record, all of it; waits for room.
     async fn send_record(&mut self, data: &[u8]) -> io::Result<()> {
         let length = u32::try_from(data.len())
             .ok()
@@ -101,6 +101,7 @@ impl Lane {
         if length > 0 {
             self.stream.write_all(&length.to_be_bytes()).await?;
             self.stream.write_all(data).await?;
+            self.stream.flush().await?;
         }
         Ok(())
     }
@@ -113,7 +114,9 @@ impl Lane {
                 self.stream.write_all(&code.to_be_bytes()).await?;
             }
         }
-        self.stream.flush().await
+        self.stream.flush().await?;
+        self.stream.rest();
+        Ok(())
     }
 
     async fn next_record(&mut self) -> io::Result<Record> {

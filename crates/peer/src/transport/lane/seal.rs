@@ -122,3 +122,113 @@ pub(super) fn frame_bytes(start: &[u8], sealed: bool) -> io::Result<Option<usize
         Err(io::Error::new(io::ErrorKind::InvalidData, why))
     }
 }
+
+#[cfg(test)]
+impl Keys {
+    /// Goes on with the next keys after so many frames.
+    pub(super) fn update_after(&mut self, frames: u64) {
+        if let Some(next) = &mut self.next {
+            next.frames_per_key = frames;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{Side, crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256, quic::Version};
+
+    use super::*;
+
+    /// The keys of a sender and its receiver.
+    fn pair() -> (Keys, Keys) {
+        let suite = TLS13_AES_128_GCM_SHA256.tls13().unwrap().quic_suite();
+        let keys = |side| suite.unwrap().keys(b"chosen", side, Version::V1);
+        let [sender, receiver] = [keys(Side::Client), keys(Side::Server)];
+        (
+            Keys::of_handshake(sender.local.packet),
+            Keys::of_handshake(receiver.remote.packet),
+        )
+    }
+
+    fn frames(sender: &mut Keys, all: &[&[u8]]) -> Vec<Vec<u8>> {
+        let seal = |data: &&[u8]| {
+            let mut frame = [&[0; HEADER_BYTES][..], *data].concat();
+            sender.seal(&mut frame, 0).unwrap();
+            frame
+        };
+        all.iter().map(seal).collect()
+    }
+
+    #[test]
+    fn what_was_sealed_opens_in_order() {
+        let (mut sender, mut receiver) = pair();
+        let long = vec![7; FRAME_BYTES_MAX];
+        let all: [&[u8]; 3] = [b"one", b"two", &long];
+        for (mut frame, data) in frames(&mut sender, &all).into_iter().zip(all) {
+            let bytes = frame_bytes(&frame, true).unwrap();
+            assert_eq!(bytes, Some(frame.len()));
+            assert!(!frame.windows(3).any(|window| window == &data[..3]));
+            let place = receiver.open(&mut frame).unwrap();
+            assert!(&frame[place] == data);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_was_changed_anywhere_does_not_open() {
+        let (mut sender, _) = pair();
+        let frame = frames(&mut sender, &[b"a few bytes"]).remove(0);
+        for bit in 0..frame.len() * 8 {
+            let mut changed = frame.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(pair().1.open(&mut changed).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_was_lost_repeated_or_moved_is_noticed() {
+        let sent = frames(&mut pair().0, &[b"one", b"two", b"two"]);
+        for (order, opens) in [
+            (vec![0, 1, 2], 3),
+            (vec![1], 0),
+            (vec![0, 0], 1),
+            (vec![0, 2], 1),
+            (vec![1, 0], 0),
+        ] {
+            let mut receiver = pair().1;
+            let mut opened = order.iter().map(|at| receiver.open(&mut sent[*at].clone()));
+            let good = opened.by_ref().take_while(Result::is_ok).count();
+            assert_eq!(good, opens, "{order:?}");
+        }
+    }
+
+    #[test]
+    fn what_one_side_sent_it_does_not_take_back() {
+        let suite = TLS13_AES_128_GCM_SHA256.tls13().unwrap().quic_suite();
+        let keys = suite.unwrap().keys(b"chosen", Side::Client, Version::V1);
+        let mut frame = frames(&mut Keys::of_handshake(keys.local.packet), &[b"one"]).remove(0);
+        let mut own = Keys::of_handshake(keys.remote.packet);
+        assert!(own.open(&mut frame).is_err());
+    }
+
+    #[test]
+    fn a_frame_is_not_empty_and_not_long() {
+        let most = FRAME_BYTES_MAX;
+        for (length, sealed, fits) in [
+            (0, false, false),
+            (1, false, true),
+            (most, false, true),
+            (most + 1, false, false),
+            (TAG_BYTES, true, false),
+            (TAG_BYTES + 1, true, true),
+            (TAG_BYTES + most, true, true),
+            (TAG_BYTES + most + 1, true, false),
+            (u32::MAX as usize, true, false),
+        ] {
+            let header = u32::try_from(length).unwrap().to_be_bytes();
+            let taken = frame_bytes(&header, sealed).ok();
+            let expected = fits.then_some(Some(HEADER_BYTES + length));
+            assert_eq!(taken, expected, "{length}, sealed: {sealed}");
+        }
+        assert_eq!(frame_bytes(&[0, 0, 0], true).unwrap(), None);
+    }
+}

@@ -16,8 +16,8 @@ use tokio::{
 use super::seal::{FRAME_BYTES_MAX, HEADER_BYTES, Keys, frame_bytes};
 use crate::transport::identity;
 
-/// What may be encrypted ahead of the socket; with less, each system call takes less.
-const WRITE_BYTES: usize = 256 * 1024;
+/// What is encrypted ahead of the socket, for one system call to take: a piece of a run, and its length in a frame more.
+const WRITE_BYTES: usize = 256 * 1024 + FRAME_BYTES_MAX;
 
 /// A connection whose other side is known.
 pub(super) struct SecureStream {
@@ -76,7 +76,8 @@ impl SecureStream {
             let message = wire.incoming.take_plain();
             handshake.read_hs(message).map_err(io::Error::other)?;
         }
-        wire.opener = receiving;
+        let unsealed = || io::Error::other("the handshake ended without keys");
+        wire.opener = Some(receiving.ok_or_else(unsealed)?);
         let certificates = handshake.peer_certificates();
         let first = certificates.and_then(<[_]>::first);
         let peer = first.and_then(|certificate| identity::id_of_certificate(certificate));
@@ -110,7 +111,7 @@ impl SecureStream {
         Ok(read)
     }
 
-    /// The next four bytes as a number, big endian.
+    /// The next four bytes as a number, big endian; some may be lost when it is cancelled.
     pub(super) async fn read_u32(&mut self) -> io::Result<u32> {
         let mut bytes = [0; 4];
         let mut there = 0;
@@ -125,6 +126,9 @@ impl SecureStream {
 
     /// Sends bytes, the last of them not before [`flush`](Self::flush); waits for room.
     pub(super) async fn write_all(&mut self, mut data: &[u8]) -> io::Result<()> {
+        if data.len() > FRAME_BYTES_MAX {
+            self.wire.outgoing.reserve(WRITE_BYTES + FRAME_BYTES_MAX);
+        }
         while !data.is_empty() {
             let room = self.wire.room();
             let (part, rest) = data.split_at(data.len().min(room));
@@ -144,6 +148,11 @@ impl SecureStream {
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         self.wire.seal()?;
         self.wire.send().await
+    }
+
+    /// Keeps no memory for sending until more is sent. Everything was flushed.
+    pub(super) fn rest(&mut self) {
+        self.wire.outgoing.shrink_to_fit();
     }
 }
 
@@ -271,5 +280,169 @@ impl Incoming {
     fn take_plain(&mut self) -> &[u8] {
         let plain = std::mem::replace(&mut self.plain, 0..0);
         &self.buffer[plain]
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::print_stdout, reason = "a test that fails shows its seed")]
+mod tests {
+    use std::{io::ErrorKind, net::Ipv4Addr, sync::Arc};
+
+    use lanspread_disk::StateDir;
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
+    use rustls::{
+        ClientConfig, ServerConfig, SignatureScheme,
+        client::ResolvesClientCert,
+        quic::{ClientConnection, ServerConnection, Version},
+        sign::CertifiedKey,
+    };
+    use rustls_pki_types::ServerName;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{
+        party::Party,
+        transport::{
+            identity::{Identity, SERVER_NAME},
+            tls::Tls,
+        },
+    };
+
+    const READ_BYTES: usize = 1024;
+
+    /// What a new member of a party has.
+    fn member(party: &Party) -> (PeerId, Tls) {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let identity = Identity::load_or_make(&state, party).unwrap();
+        (identity.id, Tls::new(&identity, party).unwrap())
+    }
+
+    /// Both ends of a connection, the caller's first.
+    async fn connected(
+        client: Arc<ClientConfig>,
+        server: Arc<ServerConfig>,
+    ) -> (io::Result<SecureStream>, io::Result<SecureStream>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let calling = async {
+            let tcp = TcpStream::connect(listener.local_addr().unwrap()).await?;
+            let name = ServerName::try_from(SERVER_NAME).unwrap();
+            let handshake = ClientConnection::new(client, Version::V1, name, Vec::new());
+            SecureStream::establish(handshake.unwrap().into(), tcp, READ_BYTES).await
+        };
+        let called = async {
+            let (tcp, _) = listener.accept().await?;
+            let handshake = ServerConnection::new(server, Version::V1, Vec::new());
+            SecureStream::establish(handshake.unwrap().into(), tcp, READ_BYTES).await
+        };
+        tokio::join!(calling, called)
+    }
+
+    /// Two members of the open party.
+    async fn friends() -> (SecureStream, SecureStream) {
+        let party = Party::open();
+        let ((caller, client), (host, server)) = (member(&party), member(&party));
+        let (near, far) = connected(client.lane_client(), server.lane_server()).await;
+        let (near, far) = (near.unwrap(), far.unwrap());
+        assert_eq!((near.peer, far.peer), (host, caller));
+        (near, far)
+    }
+
+    async fn goes_through(from: &mut SecureStream, to: &mut SecureStream, sent: &[u8]) {
+        let sending = async {
+            from.write_all(sent).await.unwrap();
+            from.flush().await.unwrap();
+        };
+        let receiving = async {
+            let mut received = vec![0; sent.len()];
+            let mut there = 0;
+            while there < received.len() {
+                there += to.read(&mut received[there..]).await.unwrap();
+            }
+            assert!(received == sent);
+        };
+        tokio::join!(sending, receiving);
+    }
+
+    #[tokio::test]
+    async fn bytes_go_both_ways_in_any_sizes_and_past_many_keys() {
+        let seed = rand::random();
+        println!("seed {seed}");
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (mut near, mut far) = friends().await;
+        for side in [&mut near, &mut far] {
+            for keys in [&mut side.wire.sealer, &mut side.wire.opener] {
+                keys.as_mut().unwrap().update_after(3);
+            }
+        }
+        for nth in 0..200 {
+            let most = if nth % 20 == 0 { 1_000_000 } else { 3_000 };
+            let mut data = vec![0; rng.random_range(1..most)];
+            rng.fill(&mut data[..]);
+            goes_through(&mut near, &mut far, &data).await;
+            goes_through(&mut far, &mut near, &data).await;
+        }
+        assert!(near.is_quiet() && far.is_quiet());
+    }
+
+    #[tokio::test]
+    async fn sides_whose_keys_are_out_of_step_do_not_understand_each_other() {
+        let (mut near, mut far) = friends().await;
+        near.wire.sealer.as_mut().unwrap().update_after(1);
+        goes_through(&mut near, &mut far, b"under the first keys").await;
+        near.write_all(b"under the next ones").await.unwrap();
+        near.flush().await.unwrap();
+        far.read(&mut [0]).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn an_end_in_the_middle_of_a_frame_is_none() {
+        let (mut near, mut far) = friends().await;
+        near.write_all(b"whole").await.unwrap();
+        near.flush().await.unwrap();
+        let (tcp, whole) = (&mut near.wire.tcp, [0, 0, 0, 20, 1]);
+        tcp.write_all(&whole).await.unwrap();
+        drop(near);
+        let mut read = [0; 5];
+        assert_eq!(far.read(&mut read).await.unwrap(), read.len());
+        let error = far.read(&mut read).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn nobody_of_another_party_gets_in_and_nothing_but_a_lane() {
+        let dir = tempfile::tempdir().unwrap();
+        let (open, closed) = (Party::open(), Party::create(dir.path()).unwrap());
+        let ((_, us), (_, them)) = (member(&open), member(&closed));
+        let (near, far) = connected(us.lane_client(), them.lane_server()).await;
+        assert!(near.is_err() && far.is_err());
+        // The side that is called looks, too: at a certificate of elsewhere, and at none.
+        let friend = us.lane_client();
+        for resolver in [
+            them.lane_client().client_auth_cert_resolver.clone(),
+            Arc::new(NoCertificate),
+        ] {
+            let mut stranger = ClientConfig::clone(&friend);
+            stranger.client_auth_cert_resolver = resolver;
+            let (_, far) = connected(stranger.into(), us.lane_server()).await;
+            far.unwrap_err();
+        }
+        let mut other = ClientConfig::clone(&friend);
+        other.alpn_protocols = vec![b"lanspread/1".to_vec()];
+        let (near, far) = connected(other.into(), us.lane_server()).await;
+        assert!(near.is_err() && far.is_err());
+    }
+
+    #[derive(Debug)]
+    struct NoCertificate;
+
+    impl ResolvesClientCert for NoCertificate {
+        fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+            None
+        }
+
+        fn has_certs(&self) -> bool {
+            false
+        }
     }
 }
