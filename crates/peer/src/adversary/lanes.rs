@@ -109,11 +109,7 @@ async fn a_lane_that_nobody_uses_is_closed() {
     let client = Adversary::new();
     let (link, _streams) = linked(&client, &peer).await;
     is_served_over(&link.lanes, &wares).await;
-    let closed = async {
-        while link.lanes.count() > 0 {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
+    let closed = eventually("end of the lane", || link.lanes.count() == 0);
     timeout(PATIENCE, closed)
         .await
         .expect("it is closed in time");

@@ -71,9 +71,16 @@ struct Pool {
 }
 
 impl Pool {
-    fn sweep(&mut self) {
+    /// Closes what was idle for too long.
+    fn forget_old(&mut self) {
         self.idle.retain(|(_, since)| since.elapsed() < IDLE_MAX);
+    }
+
+    /// The same, for who comes to do so; tells whether to come again.
+    fn sweep(&mut self) -> bool {
+        self.forget_old();
         self.is_swept = !self.idle.is_empty();
+        self.is_swept
     }
 }
 
@@ -117,8 +124,7 @@ impl Lanes {
         &self,
         request: &T,
     ) -> Result<Option<RecvHalf>, WireError> {
-        let idle = self.take();
-        let held = match idle {
+        let held = match self.take() {
             Some(held) => Some(held),
             None => self.dialled_soon().await,
         };
@@ -153,7 +159,7 @@ impl Lanes {
     /// An idle lane that is still alive.
     fn take(&self) -> Option<Held> {
         let mut pool = self.pool();
-        pool.idle.retain(|(_, since)| since.elapsed() < IDLE_MAX);
+        pool.forget_old();
         let (held, _) = pool.idle.pop()?;
         if held.lane.is_quiet() {
             return Some(held);
@@ -236,8 +242,7 @@ async fn sweep(way: Weak<Way>) {
         sleep(IDLE_MAX).await;
         let Some(way) = way.upgrade() else { return };
         let mut pool = way.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.sweep();
-        if !pool.is_swept {
+        if !pool.sweep() {
             return;
         }
     }
